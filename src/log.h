@@ -33,7 +33,7 @@ void log_write(enum log_level level, const struct flow *flow, const char *fmt, .
 #define LOG_BURST 5
 #define LOG_WINDOW_S 10
 struct log_gate {
-	_Atomic uint64_t window; /* second at which it began; in the low byte its lines, so one word, no race */
+	_Atomic uint64_t window; /* second at which it began and, in the low byte, its lines */
 	_Atomic uint32_t held;   /* lines held back since the last one written */
 };
 void log_write_limited(struct log_gate *gate, enum log_level level, const struct flow *flow,

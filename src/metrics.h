@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * metrics: counters. One struct metrics per worker, one writer each, relaxed atomics; a reader may
+ * add up any number of them at any time. The list below is the only place where a counter is named:
+ * logs, the stats command and the manual come from it.
+ */
+#ifndef DTLSD_METRICS_H
+#define DTLSD_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define METRICS(X)                                                                            \
+	X(rx_datagrams, "datagrams received")                                                 \
+	X(rx_bytes, "bytes received in datagrams")                                            \
+	X(rx_kernel_drops, "datagrams the kernel dropped because the socket buffer was full") \
+	X(rx_errors, "receive calls that failed")                                             \
+	X(tx_datagrams, "datagrams handed to the kernel")                                     \
+	X(tx_bytes, "bytes sent in datagrams")                                                \
+	X(tx_errors, "datagrams that the kernel refused")                                     \
+	X(tx_queue_full, "datagrams dropped because the send queue was full")                 \
+	X(tx_fragmented, "datagrams over the path MTU, sent with IP fragmentation")           \
+	X(drop_malformed, "datagrams or records that are not DTLS, truncated or of lying length") \
+	X(drop_plain_data, "application data in epoch 0")                                     \
+	X(drop_unexpected, "records nobody waits for: stray alerts, hello fragments, handshake records") \
+	X(drop_no_session, "protected records from an unknown peer")                          \
+	X(drop_bad_mac, "records that failed authentication")                                 \
+	X(drop_replay, "records seen before or too old")                                      \
+	X(drop_too_large, "records too large to be legal")                                    \
+	X(hello_received, "ClientHello records that reached the cookie gate")                 \
+	X(hello_challenged, "HelloVerifyRequests sent")                                       \
+	X(hello_bad_cookie, "ClientHellos with a wrong or stale cookie")                      \
+	X(hello_admitted, "ClientHellos with a good cookie that began a handshake")           \
+	X(hello_repeated, "copies of an admitted ClientHello")                                \
+	X(limited_sessions, "admissions refused by max-sessions")                             \
+	X(limited_handshakes, "admissions refused by max-handshakes")                         \
+	X(limited_address, "admissions refused by max-sessions-per-address")                  \
+	X(limited_rate, "admissions refused by handshake-rate")                               \
+	X(limited_memory, "admissions refused because memory ran out")                        \
+	X(handshake_done, "handshakes finished")                                              \
+	X(handshake_resumed, "of these, resumed")                                             \
+	X(handshake_failed, "handshakes failed")                                              \
+	X(handshake_timeout, "of these, timed out")                                           \
+	X(flight_resent, "handshake flights sent again")                                      \
+	X(final_flight_resent, "final flights sent again after the handshake")                \
+	X(session_opened, "sessions opened")                                                  \
+	X(session_closed_peer, "sessions that the peer closed")                               \
+	X(session_closed_local, "sessions that the handler or an error closed")               \
+	X(session_closed_idle, "sessions closed by the idle time-out")                        \
+	X(session_closed_replaced, "sessions replaced when their peer restarted")             \
+	X(session_closed_drain, "sessions closed by shutdown")                                \
+	X(session_closed_seq, "sessions closed before their sequence numbers ran out")        \
+	X(renegotiation_refused, "requests for renegotiation refused")                        \
+	X(records_in, "application records received")                                         \
+	X(records_out, "application records sent")                                            \
+	X(bytes_in, "application bytes received")                                             \
+	X(bytes_out, "application bytes sent")                                                \
+	X(send_too_large, "messages from a handler that were too large for a record")         \
+	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
+
+enum metric {
+#define X(name, help) METRIC_##name,
+	METRICS(X)
+#undef X
+	METRIC_COUNT
+};
+
+struct metrics {
+	_Atomic uint64_t value[METRIC_COUNT];
+};
+
+static inline void metric_add(struct metrics *m, enum metric which, uint64_t n)
+{
+	/* one writer: a plain load and store, no locked instruction */
+	uint64_t v = atomic_load_explicit(&m->value[which], memory_order_relaxed);
+
+	atomic_store_explicit(&m->value[which], v + n, memory_order_relaxed);
+}
+#define metric_inc(m, which) metric_add(m, which, 1)
+
+static inline uint64_t metric_get(const struct metrics *m, enum metric which)
+{
+	return atomic_load_explicit(&m->value[which], memory_order_relaxed);
+}
+
+extern const char *const metric_name[METRIC_COUNT];
+extern const char *const metric_help[METRIC_COUNT];
+
+/*
+ * "name=value name=value ..." of the non-zero ones. Always NUL-terminated; what does not fit is left out,
+ * from the first counter that does not fit on. The length.
+ */
+size_t metrics_format(const struct metrics *m, char *buf, size_t size);
+
+#endif
