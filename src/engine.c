@@ -1,0 +1,810 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gnutls/crypto.h>
+
+#include "bus.h"
+#include "classify.h"
+#include "env.h"
+#include "gate.h"
+#include "handshake.h"
+#include "log.h"
+#include "pool.h"
+#include "ratelimit.h"
+#include "record.h"
+#include "session.h"
+#include "table.h"
+#include "wheel.h"
+
+#define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
+#define TIMERS_A_RUN 256
+#define VISITS_A_RUN 256
+#define BROADCASTS_MAX 64
+#define WAIT_MOST_MS 1000
+#define TRIM_SESSIONS 1000    /* sessions gone, after which freed memory is worth giving back */
+#define TRIM_EVERY_MS 10000
+
+struct broadcast {
+	struct broadcast *next;
+	struct bus_message *message;
+	uint64_t cursor;
+};
+
+struct engine {
+	struct engine_config config;
+	struct env env;
+	struct handler_host host;
+	struct cookie_ring keys;
+	struct tls *tls;
+	struct siphash_key hash_key;
+	struct table *sessions;
+	struct table *handshakes;
+	struct pool *pool;
+	struct wheel session_timers;
+	struct wheel handshake_timers;
+	struct ratelimit rate;
+	struct session *hot; /* of the last protected record: runs of one peer look up once */
+	uint64_t serial;
+	struct broadcast *broadcasts;
+	unsigned broadcast_count;
+	bool draining;
+	uint64_t drain_cursor;
+	unsigned gone;       /* sessions since the last trim */
+	uint64_t trimmed_at;
+	uint64_t aead_seen;
+	struct txq txq;
+	struct metrics metrics;
+	uint8_t scratch[ENV_SCRATCH];
+};
+
+static struct engine *engine_of_env(struct env *env)
+{
+	return (struct engine *)(void *)((char *)env - offsetof(struct engine, env));
+}
+
+static struct session *session_of_node(struct table_node *n)
+{
+	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
+}
+
+static struct session *session_of_timer(struct timer *t)
+{
+	return (struct session *)(void *)((char *)t - offsetof(struct session, timer));
+}
+
+static struct session *find_session(struct engine *e, const struct flow *flow)
+{
+	struct table_node *n;
+
+	if (e->hot && flow_equal(&e->hot->node.flow, flow))
+		return e->hot;
+	n = table_find(e->sessions, flow);
+	if (!n)
+		return NULL;
+	e->hot = session_of_node(n);
+	return e->hot;
+}
+
+static struct handshake *find_handshake(struct engine *e, const struct flow *flow)
+{
+	struct table_node *n = table_find(e->handshakes, flow);
+
+	return n ? handshake_of_node(n) : NULL;
+}
+
+/* ---- sessions come and go ---- */
+
+static const enum metric end_metric[] = {
+	[SESSION_END_PEER] = METRIC_session_closed_peer,
+	[SESSION_END_LOCAL] = METRIC_session_closed_local,
+	[SESSION_END_IDLE] = METRIC_session_closed_idle,
+	[SESSION_END_REPLACED] = METRIC_session_closed_replaced,
+	[SESSION_END_DRAIN] = METRIC_session_closed_drain,
+	[SESSION_END_SEQ] = METRIC_session_closed_seq,
+};
+
+static const char *const end_name[] = {
+	[SESSION_END_PEER] = "by the peer",
+	[SESSION_END_LOCAL] = "by the handler",
+	[SESSION_END_IDLE] = "idle",
+	[SESSION_END_REPLACED] = "replaced: its peer restarted",
+	[SESSION_END_DRAIN] = "shutting down",
+	[SESSION_END_SEQ] = "sequence numbers used up",
+};
+
+static void remove_session(struct engine *e, struct session *s)
+{
+	assert(s->end != SESSION_LIVE);
+	if (log_level() >= LOG_INFO_)
+		log_write(LOG_INFO_, &s->node.flow,
+			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
+			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
+			  (e->env.now - s->opened_at) / 1000, s->records_in, s->bytes_in, s->records_out, s->bytes_out);
+	metric_inc(&e->metrics, end_metric[s->end]);
+	if (e->hot == s)
+		e->hot = NULL;
+	wheel_cancel(&e->session_timers, &s->timer);
+	table_remove(e->sessions, &s->node);
+	session_release(s);
+	census_leave(e->config.census, &s->node.flow.peer);
+	pool_put(e->pool, s);
+	e->gone++;
+}
+
+static void settle_session(struct engine *e, struct session *s)
+{
+	if (s->end != SESSION_LIVE)
+		remove_session(e, s);
+}
+
+static void arm_session(struct engine *e, struct session *s)
+{
+	uint64_t due = session_due(s);
+
+	if (due != UINT64_MAX)
+		wheel_set(&e->session_timers, &s->timer, due);
+}
+
+/* Out of the table and the wheel; the caller frees it. */
+static void unfile_handshake(struct engine *e, struct handshake *h)
+{
+	struct table_node *n = handshake_node(h);
+	struct session *s = find_session(e, &n->flow);
+
+	if (s)
+		s->rival = false;
+	wheel_cancel(&e->handshake_timers, handshake_timer(h));
+	table_remove(e->handshakes, n);
+	census_handshake_over(e->config.census);
+}
+
+/* It came to nothing, and its peer leaves. */
+static void remove_handshake(struct engine *e, struct handshake *h)
+{
+	unfile_handshake(e, h);
+	census_leave(e->config.census, &handshake_node(h)->flow.peer);
+	handshake_free(h);
+}
+
+struct early {
+	struct engine *e;
+	struct flow flow;
+};
+
+static void on_protected(struct engine *e, const struct flow *flow, const struct record *r);
+
+static void early_record(void *ctx, uint8_t *data, size_t len)
+{
+	struct early *early = ctx;
+	struct record r;
+	size_t at = 0;
+
+	if (classify_record(data, len, &at, &r) == RECORD_PROTECTED)
+		on_protected(early->e, &early->flow, &r);
+}
+
+static void open_session(struct session *s)
+{
+	int err = s->handler->open ? s->handler->open(s) : 0;
+
+	if (err < 0) {
+		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", s->handler->name,
+			    strerror(-err));
+		session_close(s, SESSION_END_LOCAL);
+		return;
+	}
+	s->opened = true;
+}
+
+/* The handshake is done: what remains of it becomes a session, in the place of the one before. */
+static void promote(struct engine *e, struct handshake *h)
+{
+	struct early early = { e, handshake_node(h)->flow };
+	struct session *old = find_session(e, &early.flow), *s = pool_get(e->pool);
+	struct handshake_result result;
+
+	if (!s || !handshake_finish(h, &result)) {
+		if (s)
+			pool_put(e->pool, s);
+		else
+			metric_inc(&e->metrics, METRIC_limited_memory);
+		remove_handshake(e, h);
+		return;
+	}
+	unfile_handshake(e, h);
+	if (old) {
+		session_close(old, SESSION_END_REPLACED);
+		remove_session(e, old);
+	}
+	s->node.flow = early.flow;
+	s->record = result.record;
+	gnutls_memset(&result.record, 0, sizeof(result.record));
+	s->env = &e->env;
+	s->handler = e->config.handler;
+	s->identity = result.identity;
+	s->final = result.final;
+	s->final_mtu = (uint16_t)result.mtu;
+	s->final_until = e->env.now + SESSION_FINAL_MS;
+	s->opened_at = s->heard_at = e->env.now;
+	s->hello_tag = siphash(&e->hash_key, handshake_random(h), DTLS_RANDOM_SIZE);
+	s->serial = ++e->serial;
+	s->listener = handshake_listener(h);
+	table_insert(e->sessions, &s->node);
+	arm_session(e, s);
+	metric_inc(&e->metrics, METRIC_session_opened);
+	if (log_level() >= LOG_INFO_)
+		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
+			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
+			  s->identity ? ", " : "", s->identity ? s->identity : "");
+	open_session(s);
+	settle_session(e, s);
+	handshake_early(h, early_record, &early);
+	handshake_free(h);
+}
+
+static void settle_handshake(struct engine *e, struct handshake *h, enum handshake_verdict v)
+{
+	switch (v) {
+	case HANDSHAKE_GOING:
+		wheel_set(&e->handshake_timers, handshake_timer(h), handshake_due(h));
+		break;
+	case HANDSHAKE_DONE:
+		promote(e, h);
+		break;
+	case HANDSHAKE_FAILED:
+		remove_handshake(e, h);
+		break;
+	}
+}
+
+/* ---- admission ---- */
+
+static bool admission_allowed(struct engine *e, const struct flow *flow)
+{
+	static const struct {
+		enum metric metric;
+		const char *advice;
+	} refused[] = {
+		[CENSUS_SESSIONS] = { METRIC_limited_sessions, "all sessions are taken: raise --max-sessions" },
+		[CENSUS_HANDSHAKES] = { METRIC_limited_handshakes,
+					"too many handshakes are under way: raise --max-handshakes, or lower "
+					"--handshake-timeout" },
+		[CENSUS_ADDRESS] = { METRIC_limited_address,
+				     "its address has all the sessions it may have: raise --max-sessions-per-address" },
+		[CENSUS_MEMORY] = { METRIC_limited_memory, "out of memory: lower --max-sessions" },
+	};
+	static struct log_gate gate[sizeof(refused) / sizeof(refused[0])];
+	enum census_verdict v;
+
+	if (e->draining)
+		return false;
+	if (!ratelimit_take(&e->rate, e->env.now)) {
+		metric_inc(&e->metrics, METRIC_limited_rate);
+		log_limited(LOG_WARNING_, flow, "peer refused: more handshakes a second than --handshake-rate allows");
+		return false;
+	}
+	v = census_admit(e->config.census, &flow->peer);
+	if (v == CENSUS_OK)
+		return true;
+	metric_inc(&e->metrics, refused[v].metric);
+	log_write_limited(&gate[v], LOG_WARNING_, flow, "peer refused: %s", refused[v].advice);
+	return false;
+}
+
+static struct handshake *admit(struct engine *e, const struct datagram *d, const struct hello *hello,
+			       struct gate_result *proof)
+{
+	struct session *s = find_session(e, &d->flow);
+	struct handshake *h;
+
+	if (s && s->hello_tag == siphash(&e->hash_key, hello->random, DTLS_RANDOM_SIZE)) {
+		/* a late copy of the hello that this session came from */
+		metric_inc(&e->metrics, METRIC_hello_repeated);
+		return NULL;
+	}
+	if (!admission_allowed(e, &d->flow))
+		return NULL;
+	h = handshake_new(&e->env, e->tls, &d->flow, d->listener, hello, &proof->prestate);
+	if (!h) {
+		metric_inc(&e->metrics, METRIC_limited_memory);
+		census_handshake_over(e->config.census);
+		census_leave(e->config.census, &d->flow.peer);
+		return NULL;
+	}
+	metric_inc(&e->metrics, METRIC_hello_admitted);
+	table_insert(e->handshakes, handshake_node(h));
+	if (s)
+		s->rival = true;
+	return h;
+}
+
+static void challenge(struct engine *e, const struct datagram *d, const struct gate_result *g)
+{
+	uint8_t *room = txq_reserve(&e->txq, g->answer_len);
+
+	if (!room) {
+		metric_inc(&e->metrics, METRIC_tx_queue_full);
+		return;
+	}
+	memcpy(room, g->answer, g->answer_len);
+	txq_commit(&e->txq, &d->flow, d->listener, g->answer_len, false);
+	metric_inc(&e->metrics, METRIC_hello_challenged);
+}
+
+/* A ClientHello, from whomever. NULL: it has led to nothing that could take more records. */
+static struct handshake *on_hello(struct engine *e, const struct datagram *d, const struct record *r)
+{
+	struct gate_result g;
+	struct handshake *h;
+	struct hello hello;
+
+	metric_inc(&e->metrics, METRIC_hello_received);
+	if (!classify_hello(r, &hello)) {
+		metric_inc(&e->metrics, METRIC_drop_malformed);
+		return NULL;
+	}
+	h = table_count(e->handshakes) ? find_handshake(e, &d->flow) : NULL;
+	if (h && hello.cookie_length > 0 && handshake_same_hello(h, &hello))
+		return h;
+	switch (gate_check(&e->keys, &d->flow, &hello, &g)) {
+	case GATE_CHALLENGE:
+		if (g.stale)
+			metric_inc(&e->metrics, METRIC_hello_bad_cookie);
+		challenge(e, d, &g);
+		return NULL;
+	case GATE_ADMIT:
+		if (h) /* it began anew before the old handshake was over */
+			remove_handshake(e, h);
+		return admit(e, d, &hello, &g);
+	case GATE_DROP:
+		break;
+	}
+	metric_inc(&e->metrics, METRIC_drop_malformed);
+	return NULL;
+}
+
+/* ---- records ---- */
+
+static void on_protected(struct engine *e, const struct flow *flow, const struct record *r)
+{
+	struct session *s = find_session(e, flow);
+	struct handshake *h;
+
+	if (s && session_record(s, r, s->rival)) {
+		settle_session(e, s);
+		return;
+	}
+	h = s && !s->rival ? NULL : find_handshake(e, flow);
+	if (h) {
+		settle_handshake(e, h, handshake_record(h, r));
+		return;
+	}
+	metric_add(&e->metrics, s ? METRIC_drop_bad_mac : METRIC_drop_no_session, 1);
+}
+
+static void on_plain(struct engine *e, const struct datagram *d, const struct record *r, bool *answered)
+{
+	struct handshake *h;
+
+	if (r->kind == RECORD_HELLO) {
+		/* one answer a datagram, whatever it holds: never more out than in */
+		h = *answered ? NULL : on_hello(e, d, r);
+		*answered |= h == NULL;
+		if (!h)
+			return;
+	} else {
+		h = table_count(e->handshakes) ? find_handshake(e, &d->flow) : NULL;
+	}
+	if (h)
+		settle_handshake(e, h, handshake_record(h, r));
+	else
+		metric_inc(&e->metrics, METRIC_drop_unexpected);
+}
+
+static void on_datagram(struct engine *e, struct datagram *d)
+{
+	bool answered = false;
+	size_t at = 0;
+	struct record r;
+
+	if (d->len == 0)
+		metric_inc(&e->metrics, METRIC_drop_malformed);
+	for (;;) {
+		switch (classify_record(d->data, d->len, &at, &r)) {
+		case RECORD_END:
+			return;
+		case RECORD_PROTECTED:
+			on_protected(e, &d->flow, &r);
+			break;
+		case RECORD_HELLO:
+		case RECORD_HELLO_TAIL:
+		case RECORD_HANDSHAKE:
+		case RECORD_CCS:
+		case RECORD_ALERT:
+			on_plain(e, d, &r, &answered);
+			break;
+		case RECORD_MALFORMED:
+			metric_inc(&e->metrics, METRIC_drop_malformed);
+			break;
+		case RECORD_TOO_LARGE:
+			metric_inc(&e->metrics, METRIC_drop_too_large);
+			break;
+		case RECORD_PLAIN_DATA:
+			metric_inc(&e->metrics, METRIC_drop_plain_data);
+			break;
+		case RECORD_UNKNOWN:
+		case RECORD_CID: /* none was ever negotiated */
+			metric_inc(&e->metrics, METRIC_drop_unexpected);
+			break;
+		}
+	}
+}
+
+void engine_datagram(struct engine *e, struct datagram *d, size_t segment)
+{
+	struct datagram one = *d;
+	size_t left = d->len;
+
+	if (segment == 0 || segment >= left) {
+		on_datagram(e, d);
+		return;
+	}
+	for (; left > 0; left -= one.len, one.data += one.len) {
+		one.len = left < segment ? left : segment;
+		on_datagram(e, &one);
+	}
+}
+
+void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu)
+{
+	struct handshake *h = find_handshake(e, &t->flow);
+
+	if (!h)
+		return;
+	handshake_too_large(h, mtu);
+	wheel_set(&e->handshake_timers, handshake_timer(h), handshake_due(h));
+}
+
+/* ---- what crosses workers ---- */
+
+static void begin_broadcast(struct engine *e, struct bus_message *m)
+{
+	struct broadcast *b = e->broadcast_count < BROADCASTS_MAX ? malloc(sizeof(*b)) : NULL;
+	struct broadcast **last = &e->broadcasts;
+
+	if (!b) {
+		log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: %u are under way", e->broadcast_count);
+		free(m);
+		return;
+	}
+	while (*last)
+		last = &(*last)->next;
+	*last = b;
+	b->next = NULL;
+	b->message = m;
+	b->cursor = 0;
+	e->broadcast_count++;
+}
+
+static int host_broadcast(struct env *env, const uint8_t *data, size_t len)
+{
+	struct engine *e = engine_of_env(env);
+
+	for (unsigned i = 0; i < e->config.count; i++) {
+		struct bus_message *m = bus_broadcast(data, len);
+
+		if (!m)
+			return -ENOMEM;
+		if (!e->config.post(e->config.ctx, i, &m->letter))
+			free(m);
+	}
+	return 0;
+}
+
+static int host_roster(struct env *env, struct session *asker)
+{
+	struct engine *e = engine_of_env(env);
+	struct bus_message *m = bus_roster(e->config.index, asker);
+
+	if (!m)
+		return -ENOMEM;
+	if (!e->config.post(e->config.ctx, 0, &m->letter))
+		free(m);
+	return 0;
+}
+
+struct listing {
+	struct bus_message *m;
+	bool full;
+};
+
+static void list_session(void *ctx, struct table_node *n)
+{
+	struct listing *l = ctx;
+
+	if (!l->full && !bus_roster_add(l->m, session_of_node(n)))
+		l->full = true;
+}
+
+static void answer_roster(struct engine *e, struct bus_message *m)
+{
+	struct table_node *n = table_find(e->sessions, &m->asker);
+	char text[BUS_TEXT_MAX + 64];
+	struct session *s;
+
+	if (n && (s = session_of_node(n))->serial == m->serial) {
+		(void)session_send(s, text, bus_roster_text(m, text, sizeof(text)));
+		settle_session(e, s);
+	}
+	free(m);
+}
+
+static void on_roster(struct engine *e, struct bus_message *m)
+{
+	struct listing l = { m, false };
+	uint64_t cursor = 0;
+
+	if (m->hop == e->config.count) {
+		answer_roster(e, m);
+		return;
+	}
+	m->sessions += table_count(e->sessions);
+	while (!l.full && table_walk(e->sessions, &cursor, BUS_LISTED_MAX, list_session, &l))
+		continue;
+	m->hop++;
+	if (!e->config.post(e->config.ctx, m->hop == e->config.count ? m->origin : m->hop, &m->letter))
+		free(m);
+}
+
+void engine_letter(struct engine *e, struct letter *l)
+{
+	struct bus_message *m = bus_of_letter(l);
+
+	switch (m->kind) {
+	case BUS_BROADCAST:
+		begin_broadcast(e, m);
+		break;
+	case BUS_ROSTER:
+		on_roster(e, m);
+		break;
+	}
+}
+
+/* ---- time ---- */
+
+static void fire_session(void *ctx, struct timer *t)
+{
+	struct session *s = session_of_timer(t);
+	struct engine *e = ctx;
+
+	session_tick(s);
+	if (s->end != SESSION_LIVE)
+		remove_session(e, s);
+	else
+		arm_session(e, s);
+}
+
+static void fire_handshake(void *ctx, struct timer *t)
+{
+	struct handshake *h = handshake_of_timer(t);
+
+	settle_handshake(ctx, h, handshake_tick(h));
+}
+
+struct announcement {
+	struct engine *e;
+	const struct bus_message *m;
+};
+
+static void announce(void *ctx, struct table_node *n)
+{
+	struct announcement *a = ctx;
+	struct session *s = session_of_node(n);
+
+	(void)session_send(s, a->m->text, a->m->len);
+	settle_session(a->e, s);
+}
+
+/* A piece of the oldest broadcast. True: there is more to do. */
+static bool run_broadcasts(struct engine *e)
+{
+	struct broadcast *b = e->broadcasts;
+	struct announcement a;
+
+	if (!b)
+		return false;
+	a = (struct announcement){ e, b->message };
+	if (!table_walk(e->sessions, &b->cursor, VISITS_A_RUN, announce, &a)) {
+		e->broadcasts = b->next;
+		e->broadcast_count--;
+		free(b->message);
+		free(b);
+	}
+	return e->broadcasts != NULL;
+}
+
+static void goodbye(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+
+	session_close(s, SESSION_END_DRAIN);
+	remove_session(ctx, s);
+}
+
+static void forsake(void *ctx, struct table_node *n)
+{
+	remove_handshake(ctx, handshake_of_node(n));
+}
+
+static bool run_drain(struct engine *e)
+{
+	uint64_t cursor = 0;
+
+	if (!e->draining)
+		return false;
+	while (table_count(e->handshakes) && table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e))
+		continue;
+	if (table_count(e->sessions))
+		table_walk(e->sessions, &e->drain_cursor, VISITS_A_RUN, goodbye, e);
+	return table_count(e->sessions) || table_count(e->handshakes);
+}
+
+/* malloc keeps the pages between those still in use: give them back when enough peers have left. */
+static void trim(struct engine *e)
+{
+	if (e->gone < TRIM_SESSIONS || e->env.now - e->trimmed_at < TRIM_EVERY_MS)
+		return;
+	e->gone = 0;
+	e->trimmed_at = e->env.now;
+	malloc_trim(0);
+}
+
+uint64_t engine_run(struct engine *e)
+{
+	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), a, b;
+	bool more;
+
+	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
+	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
+	more |= run_broadcasts(e);
+	more |= run_drain(e);
+	trim(e);
+	metric_add(&e->metrics, METRIC_aead_set_up, misses - e->aead_seen);
+	e->aead_seen = misses;
+	txq_flush(&e->txq);
+	if (more)
+		return 0;
+	a = wheel_wait(&e->handshake_timers, now, WAIT_MOST_MS);
+	b = wheel_wait(&e->session_timers, now, WAIT_MOST_MS);
+	return a < b ? a : b;
+}
+
+void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s)
+{
+	e->env.now = now_ms;
+	cookie_turn(&e->keys, wall_s);
+}
+
+/* ---- life ---- */
+
+struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->config = *c;
+	e->tls = tls_ref(c->tls);
+	e->host = (struct handler_host){ host_broadcast, host_roster };
+	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
+	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
+	wheel_init(&e->session_timers, now_ms);
+	wheel_init(&e->handshake_timers, now_ms);
+	e->env = (struct env){
+		.txq = &e->txq,
+		.metrics = &e->metrics,
+		.cache = record_cache_new(HOT_SESSIONS),
+		.scratch = e->scratch,
+		.host = &e->host,
+		.idle_timeout_ms = c->idle_timeout_ms,
+		.handshake_timeout_ms = c->handshake_timeout_ms,
+		.mtu = c->mtu,
+	};
+	engine_time(e, now_ms, wall_s);
+	if (gnutls_rnd(GNUTLS_RND_RANDOM, &e->hash_key, sizeof(e->hash_key)) == 0) {
+		e->sessions = table_new(&e->hash_key);
+		e->handshakes = table_new(&e->hash_key);
+	}
+	e->pool = pool_new(sizeof(struct session));
+	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || !e->sessions || !e->handshakes || !e->pool) {
+		engine_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+static void drop_session(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+
+	s->end = SESSION_END_DRAIN;
+	remove_session(ctx, s);
+}
+
+void engine_free(struct engine *e)
+{
+	struct broadcast *b;
+	uint64_t cursor;
+
+	while ((b = e->broadcasts)) {
+		e->broadcasts = b->next;
+		free(b->message);
+		free(b);
+	}
+	if (e->handshakes) {
+		for (cursor = 0; table_count(e->handshakes);)
+			table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);
+		table_free(e->handshakes);
+	}
+	if (e->sessions) {
+		for (cursor = 0; table_count(e->sessions);)
+			table_walk(e->sessions, &cursor, VISITS_A_RUN, drop_session, e);
+		table_free(e->sessions);
+	}
+	if (e->pool)
+		pool_free(e->pool);
+	if (e->env.cache)
+		record_cache_free(e->env.cache);
+	txq_destroy(&e->txq);
+	cookie_wipe(&e->keys);
+	gnutls_memset(e->scratch, 0, sizeof(e->scratch));
+	tls_unref(e->tls);
+	free(e);
+}
+
+void engine_set_tls(struct engine *e, struct tls *tls)
+{
+	struct tls *old = e->tls;
+
+	e->tls = tls_ref(tls);
+	tls_unref(old);
+}
+
+void engine_drain(struct engine *e)
+{
+	e->draining = true;
+	e->drain_cursor = 0;
+}
+
+bool engine_drained(const struct engine *e)
+{
+	return e->draining && !table_count(e->sessions) && !table_count(e->handshakes) && txq_empty(&e->txq);
+}
+
+struct txq *engine_txq(struct engine *e)
+{
+	return &e->txq;
+}
+
+struct metrics *engine_metrics(struct engine *e)
+{
+	return &e->metrics;
+}
+
+size_t engine_sessions(const struct engine *e)
+{
+	return table_count(e->sessions);
+}
+
+size_t engine_handshakes(const struct engine *e)
+{
+	return table_count(e->handshakes);
+}

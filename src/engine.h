@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine: one worker's DTLS server without its sockets and its loop: datagrams, letters and the time come in,
+ * datagrams leave through the txq. The simulator drives it just as the worker does.
+ *
+ * Not thread-safe; one thread owns it. Only census and tls are shared with others.
+ */
+#ifndef DTLSD_ENGINE_H
+#define DTLSD_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "census.h"
+#include "cookie.h"
+#include "datagram.h"
+#include "handler.h"
+#include "mailbox.h"
+#include "metrics.h"
+#include "tls.h"
+#include "txq.h"
+
+struct engine;
+
+struct engine_config {
+	unsigned index, count;       /* this worker, and how many there are */
+	struct tls *tls;             /* a reference is taken */
+	struct census *census;       /* borrowed, outlives the engine */
+	const struct handler *handler;
+	const uint8_t *cookie_master; /* COOKIE_MASTER_SIZE bytes, copied */
+	uint32_t cookie_lifetime_s;
+	uint64_t idle_timeout_ms;    /* 0: never */
+	uint64_t handshake_timeout_ms;
+	uint32_t handshake_rate;     /* per second and engine, 0: no limit */
+	size_t mtu;
+	/* Brings a letter to the engine of that worker, this one too; owns it from then on. false: closed, still the caller's. */
+	bool (*post)(void *ctx, unsigned worker, struct letter *l);
+	void (*flush)(void *ctx, struct txq *q); /* as txq_init wants it */
+	void *ctx;
+};
+
+struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s); /* NULL: no memory */
+/* Sessions that are left are closed without a word (engine_drain says goodbye). */
+void engine_free(struct engine *e);
+
+/* What time it is for all that follows. */
+void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
+
+/* One datagram, or several of one peer: segment as udp_recv gives it. */
+void engine_datagram(struct engine *e, struct datagram *d, size_t segment);
+/* A letter that post brought. */
+void engine_letter(struct engine *e, struct letter *l);
+/* Timers, broadcasts, draining: a bounded piece. Milliseconds until the next call is wanted, 0: at once. */
+uint64_t engine_run(struct engine *e);
+/* The kernel refused a handshake datagram as larger than the path MTU; mtu: what fits, 0 unknown. */
+void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu);
+
+/* New handshakes use it from now on; those under way and the sessions are not touched. */
+void engine_set_tls(struct engine *e, struct tls *tls);
+/* No admissions from now on; engine_run says close_notify to all sessions, a piece at a time. */
+void engine_drain(struct engine *e);
+bool engine_drained(const struct engine *e);
+
+struct txq *engine_txq(struct engine *e);
+struct metrics *engine_metrics(struct engine *e);
+size_t engine_sessions(const struct engine *e);
+size_t engine_handshakes(const struct engine *e);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * handlers: the built-in ones. To add one: write handler_NAME.c, declare it here, list it in handlers.c.
+ */
+#ifndef DTLSD_HANDLERS_H
+#define DTLSD_HANDLERS_H
+
+#include "handler.h"
+
+extern const struct handler handler_command;
+extern const struct handler handler_echo;
+extern const struct handler handler_discard;
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * handshake: one DTLS 1.2 handshake under way, server side, on sans-I/O terms: records and the time
+ * come in, datagrams leave through env->txq. The only owner of GnuTLS sessions.
+ *
+ * GnuTLS is used as an engine for handshake messages and nothing else. What the network does to a
+ * flight is dealt with here: fragments are put in order and together before GnuTLS sees them (reassembly),
+ * messages that a client cannot send now never reach it, ChangeCipherSpec and Finished wait for their
+ * turn, and our own flights are kept, packed, resent and cut smaller by flight. Its timers are off.
+ */
+#ifndef DTLSD_HANDSHAKE_H
+#define DTLSD_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+#include <gnutls/dtls.h>
+
+#include "addr.h"
+#include "classify.h"
+#include "env.h"
+#include "flight.h"
+#include "record.h"
+#include "table.h"
+#include "tls.h"
+#include "wheel.h"
+
+struct handshake;
+
+enum handshake_verdict {
+	HANDSHAKE_GOING,
+	HANDSHAKE_DONE,  /* call handshake_finish */
+	HANDSHAKE_FAILED /* alert sent and cause logged; call handshake_free */
+};
+
+/*
+ * For a peer that the gate has admitted: hello is the RECORD_HELLO that proved it, handed to
+ * handshake_record next by the caller. NULL: out of memory or GnuTLS refused (logged).
+ */
+struct handshake *handshake_new(struct env *env, struct tls *tls, const struct flow *flow,
+				uint32_t listener, const struct hello *hello,
+				gnutls_dtls_prestate_st *prestate);
+void handshake_free(struct handshake *h);
+
+/* The engine files handshakes by flow and arms their timer. */
+struct table_node *handshake_node(struct handshake *h);
+struct handshake *handshake_of_node(struct table_node *n);
+struct timer *handshake_timer(struct handshake *h);
+struct handshake *handshake_of_timer(struct timer *t);
+uint32_t handshake_listener(const struct handshake *h);
+uint64_t handshake_due(const struct handshake *h); /* when handshake_tick wants to be called */
+
+/* Is this hello the one that began this handshake, sent again? */
+bool handshake_same_hello(const struct handshake *h, const struct hello *hello);
+const uint8_t *handshake_random(const struct handshake *h); /* DTLS_RANDOM_SIZE bytes */
+
+/* Any record from the peer: epoch 0, or epoch 1 for the Finished and for data that overtook it. */
+enum handshake_verdict handshake_record(struct handshake *h, const struct record *r);
+/* Time passes: a flight is resent, or the handshake given up. */
+enum handshake_verdict handshake_tick(struct handshake *h);
+/* The kernel says that a datagram of ours was larger than the path: mtu is what fits, 0 unknown. */
+void handshake_too_large(struct handshake *h, size_t mtu);
+
+/* What a finished handshake leaves behind. The caller owns it. */
+struct handshake_result {
+	struct record_state record;
+	char *identity;        /* NULL: nobody in particular. malloc'd */
+	struct flight *final;  /* our last flight where the peer may ask for it again, else NULL */
+	size_t mtu;
+	bool resumed;
+	const char *kx;        /* static names, for the log */
+};
+/* After HANDSHAKE_DONE. false: the keys are not ones that we can serve (logged, alert sent). */
+bool handshake_finish(struct handshake *h, struct handshake_result *out);
+/* Records of epoch 1 that came before the keys: calls each in order, then forgets them. */
+void handshake_early(struct handshake *h, void (*each)(void *ctx, uint8_t *data, size_t len), void *ctx);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ev.h>
+
+#include "clock.h"
+#include "log.h"
+#include "mailbox.h"
+#include "txq.h"
+
+/* Batches taken from one socket before the others and the timers get their turn. */
+#define BATCHES_A_TURN 4
+
+enum order_kind { ORDER_RELOAD, ORDER_DRAIN };
+
+struct order {
+	struct letter letter; /* first */
+	enum order_kind kind;
+	struct tls *tls;      /* RELOAD: a reference that the order holds */
+	uint64_t most_ms;     /* DRAIN */
+};
+
+/* A socket's watchers. Its send side is watched only while the kernel takes no more. */
+struct port {
+	struct worker *worker;
+	struct udp_socket *socket;
+	ev_io readable, writable;
+};
+
+struct worker {
+	struct worker_config config;
+	struct engine *engine;
+	struct udp_rx *rx;
+	struct ev_loop *loop;
+	ev_async knock;
+	ev_timer timer;
+	struct port *ports;
+	struct mailbox letters; /* for the engine */
+	struct mailbox orders;  /* for this worker */
+	bool draining;
+	uint64_t drain_by;
+	bool started;
+	pthread_t thread;
+};
+
+static void wake(void *ctx)
+{
+	struct worker *w = ctx;
+
+	ev_async_send(w->loop, &w->knock);
+}
+
+static bool post(void *ctx, unsigned to, struct letter *l)
+{
+	struct worker *w = ctx;
+
+	assert(to < w->config.engine.count);
+	return mailbox_post(&w->config.all[to]->letters, l);
+}
+
+static void too_large(void *ctx, const struct tx_entry *e, size_t mtu)
+{
+	struct worker *w = ctx;
+
+	engine_too_large(w->engine, e, mtu);
+}
+
+static void flush(void *ctx, struct txq *q)
+{
+	struct udp_socket *blocked = NULL;
+	struct worker *w = ctx;
+
+	if (udp_send(w->config.sockets, q, engine_metrics(w->engine), too_large, w, &blocked) == -EAGAIN)
+		ev_io_start(w->loop, &w->ports[blocked - w->config.sockets].writable);
+}
+
+static void set_time(struct worker *w)
+{
+	engine_time(w->engine, clock_mono_ms(), clock_wall_s());
+}
+
+/* What every turn ends with: timers, what is queued, and when to be called again. */
+static void end_turn(struct worker *w)
+{
+	uint64_t wait = engine_run(w->engine);
+
+	if (w->draining) {
+		uint64_t now = clock_mono_ms();
+
+		if (engine_drained(w->engine)) {
+			ev_break(w->loop, EVBREAK_ALL);
+			return;
+		}
+		if (now >= w->drain_by) {
+			log_warning("%zu sessions were not told that the server stops: raise --drain-time",
+				    engine_sessions(w->engine));
+			ev_break(w->loop, EVBREAK_ALL);
+			return;
+		}
+		if (wait > w->drain_by - now)
+			wait = w->drain_by - now;
+	}
+	if (wait == UINT64_MAX) {
+		ev_timer_stop(w->loop, &w->timer);
+		return;
+	}
+	w->timer.repeat = wait ? (double)wait / 1000 : 1e-6;
+	ev_timer_again(w->loop, &w->timer);
+}
+
+static void receive(void *ctx, struct datagram *d, size_t segment)
+{
+	struct worker *w = ctx;
+
+	engine_datagram(w->engine, d, segment);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct port *p = io->data;
+	struct worker *w = p->worker;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	for (int i = 0; i < BATCHES_A_TURN; i++) {
+		int n = udp_recv(p->socket, w->rx, engine_metrics(w->engine), receive, w);
+
+		txq_flush(engine_txq(w->engine));
+		if (n < UDP_BATCH)
+			break;
+	}
+	end_turn(w);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct port *p = io->data;
+
+	(void)events;
+	ev_io_stop(loop, io);
+	set_time(p->worker);
+	txq_flush(engine_txq(p->worker->engine));
+	end_turn(p->worker);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct worker *w = t->data;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	end_turn(w);
+}
+
+static void obey(struct worker *w, struct order *o)
+{
+	uint64_t by;
+
+	switch (o->kind) {
+	case ORDER_RELOAD:
+		engine_set_tls(w->engine, o->tls);
+		tls_unref(o->tls);
+		break;
+	case ORDER_DRAIN:
+		by = clock_mono_ms() + o->most_ms;
+		if (!w->draining || by < w->drain_by)
+			w->drain_by = by;
+		w->draining = true;
+		engine_drain(w->engine);
+		break;
+	}
+	free(o);
+}
+
+static void on_knock(struct ev_loop *loop, ev_async *a, int events)
+{
+	struct worker *w = a->data;
+	struct letter *l, *next;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	for (l = mailbox_take(&w->orders); l; l = next) {
+		next = l->next;
+		obey(w, (struct order *)(void *)l);
+	}
+	for (l = mailbox_take(&w->letters); l; l = next) {
+		next = l->next;
+		engine_letter(w->engine, l);
+	}
+	end_turn(w);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	ev_run(w->loop, 0);
+	w->config.done(w->config.done_ctx);
+	return NULL;
+}
+
+static void drop_orders(struct letter *l)
+{
+	struct letter *next;
+
+	for (; l; l = next) {
+		struct order *o = (struct order *)(void *)l;
+
+		next = l->next;
+		tls_unref(o->tls);
+		free(o);
+	}
+}
+
+static void drop_letters(struct letter *l)
+{
+	struct letter *next;
+
+	for (; l; l = next) {
+		next = l->next;
+		free(l); /* a letter is the first member of what was allocated */
+	}
+}
+
+struct worker *worker_new(const struct worker_config *c)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->config = *c;
+	w->config.engine.post = post;
+	w->config.engine.flush = flush;
+	w->config.engine.ctx = w;
+	mailbox_init(&w->letters, wake, w);
+	mailbox_init(&w->orders, wake, w);
+	w->loop = ev_loop_new(EVFLAG_AUTO);
+	w->rx = udp_rx_new();
+	w->ports = calloc(c->socket_count, sizeof(*w->ports));
+	w->engine = engine_new(&w->config.engine, clock_mono_ms(), clock_wall_s());
+	if (!w->loop || !w->rx || !w->ports || !w->engine) {
+		worker_free(w);
+		return NULL;
+	}
+	for (unsigned i = 0; i < c->socket_count; i++) {
+		struct port *p = &w->ports[i];
+
+		p->worker = w;
+		p->socket = &c->sockets[i];
+		ev_io_init(&p->readable, on_readable, p->socket->fd, EV_READ);
+		ev_io_init(&p->writable, on_writable, p->socket->fd, EV_WRITE);
+		p->readable.data = p->writable.data = p;
+		ev_io_start(w->loop, &p->readable);
+	}
+	ev_async_init(&w->knock, on_knock);
+	w->knock.data = w;
+	ev_async_start(w->loop, &w->knock);
+	ev_timer_init(&w->timer, on_timer, 0, 1);
+	w->timer.data = w;
+	return w;
+}
+
+int worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	int err;
+
+	/* signals are the main thread's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	w->started = err == 0;
+	return -err;
+}
+
+void worker_join(struct worker *w)
+{
+	if (w->started)
+		pthread_join(w->thread, NULL);
+	w->started = false;
+	/* the others may still post: from now on they keep what they have */
+	drop_letters(mailbox_close(&w->letters));
+	drop_orders(mailbox_close(&w->orders));
+}
+
+void worker_free(struct worker *w)
+{
+	if (w->engine)
+		engine_free(w->engine);
+	drop_letters(mailbox_close(&w->letters));
+	drop_orders(mailbox_close(&w->orders));
+	mailbox_destroy(&w->letters);
+	mailbox_destroy(&w->orders);
+	if (w->rx)
+		udp_rx_free(w->rx);
+	if (w->loop)
+		ev_loop_destroy(w->loop);
+	free(w->ports);
+	free(w);
+}
+
+static int give(struct worker *w, const struct order *order)
+{
+	struct order *o = malloc(sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	*o = *order;
+	if (o->tls)
+		tls_ref(o->tls);
+	if (mailbox_post(&w->orders, &o->letter))
+		return 0;
+	tls_unref(o->tls);
+	free(o);
+	return -ECONNRESET;
+}
+
+int worker_reload(struct worker *w, struct tls *tls)
+{
+	return give(w, &(struct order){ .kind = ORDER_RELOAD, .tls = tls });
+}
+
+int worker_drain(struct worker *w, uint64_t most_ms)
+{
+	return give(w, &(struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms });
+}
+
+const struct metrics *worker_metrics(struct worker *w)
+{
+	return engine_metrics(w->engine);
+}
