@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Certificates and keys: those of `make certs` where CERTS names them, else a set made the same way."""
+
+import atexit
+import os
+import subprocess
+import tempfile
+import threading
+
+from harness import TOP, skip
+
+_lock = threading.RLock()
+_scratch_directory = None
+
+
+def scratch():
+    """A directory for what this program makes; removed when it ends."""
+    global _scratch_directory
+    with _lock:
+        if _scratch_directory is None:
+            _scratch_directory = tempfile.TemporaryDirectory(prefix="dtlsd-certs-")
+            atexit.register(_scratch_directory.cleanup)
+        return _scratch_directory.name
+
+
+def directory():
+    """The directory with the certificates that all tests share."""
+    given = os.environ.get("CERTS")
+    with _lock:
+        if given and os.path.exists(os.path.join(given, "server.pem")):
+            return given
+        mine = os.path.join(scratch(), "set")
+        if not os.path.isdir(mine):
+            certs = os.path.join(TOP, "certs")
+            subprocess.run(["sh", os.path.join(certs, "make-certs"), certs, mine], check=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return mine
+
+
+def file(name):
+    return os.path.join(directory(), name)
+
+
+def pair(name):
+    """(certificate, key)"""
+    return file(name + ".pem"), file(name + "-key.pem")
+
+
+def psk():
+    """The first identity of psk.txt and its key in hexadecimal."""
+    with open(file("psk.txt"), encoding="utf-8") as f:
+        for line in f:
+            if ":" in line and not line.startswith("#"):
+                identity, key = line.strip().rsplit(":", 1)
+                return identity, key
+    raise RuntimeError("psk.txt holds no key")
+
+
+def certtool(*args):
+    try:
+        done = subprocess.run(["certtool", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              check=False)
+    except FileNotFoundError:
+        skip("no certtool")
+    if done.returncode:
+        raise RuntimeError(f"certtool {args}: {done.stderr}")
+
+
+def make(name, lines, issuer="ca"):
+    """A certificate of the shared CA from lines of a certtool template: (certificate, key)."""
+    with _lock:
+        path, key = (os.path.join(scratch(), name + end) for end in (".pem", "-key.pem"))
+        if os.path.exists(path):
+            return path, key
+        template = os.path.join(scratch(), name + ".tmpl")
+        with open(template, "w", encoding="utf-8") as f:
+            f.write("\n".join([*lines, "expiration_days = 30", ""]))
+        certtool("--generate-privkey", "--key-type=ecdsa", "--curve=secp256r1", "--outfile=" + key)
+        certtool("--generate-certificate", "--load-privkey=" + key, "--template=" + template,
+                 "--load-ca-certificate=" + file(issuer + ".pem"),
+                 "--load-ca-privkey=" + file(issuer + "-key.pem"), "--outfile=" + path)
+        return path, key
+
+
+def large_client():
+    """A client certificate that fills several datagrams."""
+    names = [f"dns_name = host-{n:04d}.of-a-rather-long-domain.example" for n in range(120)]
+    return make("large-client", ["cn = large-client", *names, "signing_key", "tls_www_client"])
+
+
+def server_options(kind="server"):
+    """dtlsd's options for an X.509 service: kind is "server" or "rsa-server"."""
+    return ["--x509certfile", file(kind + ".pem"), "--x509keyfile", file(kind + "-key.pem")]
+
+
+def ca_options(verify):
+    return ["--x509cafile", file("ca.pem"), "--verify-client", verify]
+
+
+def psk_options():
+    return ["--pskpasswd", file("psk.txt")]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Two network namespaces joined by a third, a router, with an MTU of choice between router and client.
+
+    server 10.9.0.1 ---- 10.9.0.2 router 10.9.1.2 ==== mtu ==== 10.9.1.1 client
+
+A network namespace lives as long as the process in it, here a sleep that the case stops.
+"""
+
+import subprocess
+import time
+
+from harness import Failed, skip
+
+
+class Network:
+    server, client = "10.9.0.1", "10.9.1.1"
+
+    def __init__(self, t, mtu, where):
+        """where: the small link is "far" (between router and client) or "near" (the daemon's own)."""
+        self.t = t
+        self.holders = {}
+        root = self._hold(["unshare", "--user", "--map-root-user", "--net"], "router", None)
+        for name in ("server", "client"):
+            self._hold(["nsenter", *self._enter(root), "unshare", "--net"], name, root)
+        near, far = (mtu, 1500) if where == "near" else (1500, mtu)
+        self._link("server", self.server, "10.9.0.2", near)
+        self._link("client", self.client, "10.9.1.2", far)
+        self._in("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", fallback="/proc/sys/net/ipv4/ip_forward")
+
+    def _hold(self, how, name, _parent):
+        try:
+            p = subprocess.Popen([*how, "sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE)
+        except FileNotFoundError as e:
+            skip(f"no {e.filename}")
+
+        def stop():
+            p.kill()
+            p.wait()
+            p.stderr.close()
+        self.t.stack.callback(stop)
+        self.holders[name] = p.pid
+        # unshare becomes sleep once the namespace is there
+        while self._command(p.pid) != "sleep":
+            if p.poll() is not None:
+                skip(f"no network namespaces here: {p.stderr.read().decode().strip()}")
+            if time.monotonic() > self.t.deadline:
+                raise Failed("the network namespace does not come")
+            time.sleep(0.01)
+        return p.pid
+
+    @staticmethod
+    def _command(pid):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                return f.read().strip()
+        except OSError:
+            return ""
+
+    @staticmethod
+    def _enter(pid):
+        return ["-t", str(pid), "--user", "--preserve-credentials", "--net"]
+
+    def enter(self, name):
+        """The words to put before a command so that it runs in a namespace."""
+        return ["nsenter", *self._enter(self.holders[name])]
+
+    def _in(self, name, *command, fallback=None):
+        try:
+            done = subprocess.run([*self.enter(name), *command], capture_output=True, text=True, check=False)
+        except FileNotFoundError as e:
+            skip(f"no {e.filename}")
+        if done.returncode and fallback:
+            done = subprocess.run([*self.enter(name), "sh", "-c", f"echo 1 > {fallback}"],
+                                  capture_output=True, text=True, check=False)
+        if done.returncode:
+            skip(f"cannot set up the network: {' '.join(command)}: {done.stderr.strip()}")
+
+    def _link(self, name, address, gateway, mtu):
+        peer = f"r-{name}"
+        self._in(name, "ip", "link", "add", "eth", "type", "veth", "peer", "name", peer, "netns",
+                 str(self.holders["router"]))
+        for where, device, own in ((name, "eth", address), ("router", peer, gateway)):
+            self._in(where, "ip", "address", "add", own + "/24", "dev", device)
+            self._in(where, "ip", "link", "set", device, "mtu", str(mtu), "up")
+        self._in(name, "ip", "link", "set", "lo", "up")
+        self._in(name, "ip", "route", "add", "default", "via", gateway)

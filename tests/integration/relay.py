@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A UDP relay between a real client and the daemon that can lose, copy, delay, reorder, damage and cut.
+
+The policy is a function (direction, number, datagram) -> what to send: a list of datagrams or of (delay in
+seconds, datagram). Direction is "up" (to the daemon) or "down"; number counts from 0 in each direction.
+The daemon sees one peer, the relay's upper socket, however often the client behind it is replaced.
+"""
+
+import heapq
+import itertools
+import select
+import socket
+import threading
+import time
+
+
+def passing(_direction, _number, datagram):
+    return [datagram]
+
+
+class Relay:
+    def __init__(self, t, d, policy=passing):
+        self.policy = policy
+        self.host = "127.0.0.1"
+        self.lower = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.lower.bind((self.host, 0))
+        self.port = self.lower.getsockname()[1]
+        self.upper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.upper.connect(d.address)
+        self.client = None
+        self.count = {"up": 0, "down": 0}
+        self.seen = {"up": [], "down": []}
+        self.error = None
+        self.later = []
+        self.order = itertools.count()
+        self.stopping = False
+        self.wake, self.woken = socket.socketpair()
+        self.thread = threading.Thread(target=self._turn, daemon=True)
+        t.closing(self)
+        self.thread.start()
+
+    def _out(self, direction, datagram):
+        try:
+            if direction == "up":
+                self.upper.send(datagram)
+            elif self.client:
+                self.lower.sendto(datagram, self.client)
+        except OSError:
+            pass  # a refused port: as lost as on a real network
+
+    def inject(self, direction, datagram):
+        self._out(direction, datagram)
+
+    def _take(self, direction, datagram):
+        number = self.count[direction]
+        self.count[direction] += 1
+        self.seen[direction].append(datagram)
+        for what in self.policy(direction, number, datagram):
+            delay, data = what if isinstance(what, tuple) else (0, what)
+            if delay > 0:
+                heapq.heappush(self.later, (time.monotonic() + delay, next(self.order), direction, data))
+            else:
+                self._out(direction, data)
+
+    def _turn(self):
+        try:
+            while not self.stopping:
+                wait = None
+                if self.later:
+                    wait = max(0, self.later[0][0] - time.monotonic())
+                ready = select.select([self.lower, self.upper, self.woken], [], [], wait)[0]
+                if self.lower in ready:
+                    datagram, self.client = self.lower.recvfrom(65536)
+                    self._take("up", datagram)
+                if self.upper in ready:
+                    try:
+                        datagram = self.upper.recv(65536)
+                    except OSError:
+                        continue
+                    self._take("down", datagram)
+                while self.later and self.later[0][0] <= time.monotonic():
+                    _, _, direction, datagram = heapq.heappop(self.later)
+                    self._out(direction, datagram)
+        except Exception as e:  # pylint: disable=broad-except
+            self.error = e
+
+    def close(self):
+        self.stopping = True
+        self.wake.send(b"x")
+        self.thread.join(5)
+        for s in (self.lower, self.upper, self.wake, self.woken):
+            s.close()
+        if self.error:
+            raise self.error
