@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Bad networks between real clients and the daemon: small paths, loss, copies, disorder, damage."""
+
+import random as pseudo
+import sys
+
+import certs
+import clients
+import dtlsraw as raw
+import netns
+from harness import case, check, check_equal, main
+from relay import Relay
+
+IP_UDP = 28
+FLIGHT_TIMEOUT = 40  # seconds: several retransmission time-outs of 1, 2, 4 s
+
+
+def converse(c):
+    c.ask("ping", r"^pong$")
+    c.end_input()
+    check_equal(c.wait(), 0, f"exit status of {c.name}")
+
+
+def black_hole(mtu):
+    """A path that loses what is larger, and says nothing."""
+    return lambda direction, number, datagram: [datagram] if len(datagram) + IP_UDP <= mtu else []
+
+
+def path_mtu(name):
+    @case(f"{name}: an RSA-2048 chain completes over a silent path of 576 bytes", FLIGHT_TIMEOUT)
+    def _(t):
+        d = t.daemon(*certs.server_options("rsa-server"))
+        r = Relay(t, d, black_hole(576))
+        converse(t.client(clients.ALL[name](r)))
+        check(max(map(len, r.seen["down"])) + IP_UDP > 576, "the daemon began with small datagrams anyway")
+        check(d.counters()["flight_resent"] >= 1, "no flight was resent")
+
+
+for NAME in clients.ALL:
+    path_mtu(NAME)
+
+
+@case("a path of 576 bytes behind a router: the RSA-2048 chain completes by what ICMP tells")
+def _(t):
+    net = netns.Network(t, 576, "far")
+    d = t.daemon(*certs.server_options("rsa-server"), addresses=[f"{net.server}:%d"],
+                 wrapper=net.enter("server"))
+    d.host = net.server
+    more = ["-servername", "localhost"]
+    c = t.client([*net.enter("client"), *clients.openssl(d, more=more)])
+    converse(c)
+    check_equal(d.counters()["handshake_done"], 1, "handshakes")
+
+
+@case("a link of 576 bytes at the daemon's own end: EMSGSIZE is heeded, without a time-out")
+def _(t):
+    net = netns.Network(t, 576, "near")
+    d = t.daemon(*certs.server_options("rsa-server"), addresses=["*:%d"], wrapper=net.enter("server"))
+    d.host = net.server
+    c = t.client([*net.enter("client"), *clients.openssl(d)])
+    converse(c)
+    now = d.counters()
+    check_equal((now["handshake_done"], now["tx_errors"]), (1, 0), "handshakes and refused datagrams")
+
+
+@case("a link of 576 bytes: data larger than that goes out in IP fragments, and is counted")
+def _(t):
+    net = netns.Network(t, 576, "near")
+    d = t.daemon(*certs.server_options(), addresses=["*:%d"], wrapper=net.enter("server"))
+    d.host = net.server
+    c = t.client([*net.enter("client"), *clients.openssl(d)])
+    c.ask("echo " + "x" * 1000, r"^x{1000}$")
+    converse(c)
+    check(d.counters()["tx_fragmented"] >= 1, "no datagram was counted as fragmented")
+
+
+# ---- loss ------------------------------------------------------------------------------------------------
+
+
+def loses(direction, chosen):
+    """A path that loses the datagrams for which chosen(number, datagram) is true."""
+    return lambda where, number, datagram: (
+        [] if where == direction and chosen(number, datagram) else [datagram])
+
+
+def once(test):
+    """True for the first datagram of which test is true."""
+    done = []
+
+    def chosen(_number, datagram):
+        if not done and test(datagram):
+            done.append(datagram)
+            return True
+        return False
+    return chosen
+
+
+def has(kind, epoch=0, message=None):
+    def test(datagram):
+        return any(r.type == kind and r.epoch == epoch and (message is None or r.body[0] == message)
+                   for r in raw.records(datagram))
+    return test
+
+
+LOSSES = {
+    "the first hello": ("up", has(raw.HANDSHAKE, message=raw.CLIENT_HELLO)),
+    "the HelloVerifyRequest": ("down", has(raw.HANDSHAKE, message=raw.HELLO_VERIFY)),
+    "the server's flight": ("down", has(raw.HANDSHAKE, message=raw.SERVER_HELLO)),
+    "the client's key exchange": ("up", has(raw.HANDSHAKE, message=raw.CLIENT_KEY_EXCHANGE)),
+    "the client's ChangeCipherSpec": ("up", has(raw.CCS)),
+    "the client's Finished": ("up", has(raw.HANDSHAKE, epoch=1)),
+    "the final flight": ("down", has(raw.HANDSHAKE, epoch=1)),
+}
+
+
+def loss(name, what):
+    @case(f"{name}: {what} is lost", FLIGHT_TIMEOUT)
+    def _(t):
+        d = t.daemon(*certs.server_options())
+        direction, test = LOSSES[what]
+        r = Relay(t, d, loses(direction, once(test)))
+        converse(t.client(clients.ALL[name](r)))
+        now = d.counters()
+        check_equal((now["handshake_done"], now["handshake_failed"]), (1, 0), "handshakes done and failed")
+        if what == "the final flight":
+            check_equal(now["final_flight_resent"], 1, "final flights sent again")
+
+
+for NAME in clients.ALL:
+    for WHAT in LOSSES:
+        loss(NAME, WHAT)
+
+
+@case("mbedtls: the final flight of a resumption, which is the client's, is lost", FLIGHT_TIMEOUT)
+def _(t):
+    d = t.daemon(*certs.server_options())
+    finished = []
+
+    def policy(direction, _number, datagram):
+        if direction == "up" and has(raw.HANDSHAKE, epoch=1)(datagram):
+            finished.append(datagram)
+            # the first is that of the full handshake
+            if len(finished) == 2:
+                return []
+        return [datagram]
+    r = Relay(t, d, policy)
+    c = t.client(clients.mbedtls(r, more=["--resume", "ticket"]))
+    c.expect(r"^connected \S+ \S+ resumed$")
+    # data goes up although the daemon has not seen the Finished yet: it serves once that has come again
+    c.ask("ping", r"^pong$")
+    c.end_input()
+    c.wait()
+
+
+# ---- copies, disorder, damage ----------------------------------------------------------------------------
+
+
+def shaken(name, what, policy, options=()):
+    @case(f"{name}: {what}", FLIGHT_TIMEOUT)
+    def _(t):
+        cert = certs.large_client()
+        d = t.daemon(*certs.server_options("rsa-server"), *certs.ca_options("required"), *options)
+        r = Relay(t, d, policy())
+        more = {"openssl": ["-mtu", "500"], "gnutls": ["--mtu", "500"], "mbedtls": ["--mtu", "500"]}[name]
+        c = t.client(clients.ALL[name](r, cert=cert, more=more))
+        for n in range(20):
+            c.ask(f"echo number {n}", rf"^number {n}$")
+        converse(c)
+        now = d.counters()
+        check_equal((now["handshake_done"], now["handshake_failed"]), (1, 0), "handshakes done and failed")
+
+
+def doubled():
+    return lambda direction, number, datagram: [datagram, datagram, (0.05, datagram)]
+
+
+def reversed_flights():
+    """Client datagrams of a burst come in reverse: the later, the sooner."""
+    return lambda direction, number, datagram: (
+        [(max(0.0, 0.3 - 0.01 * number), datagram)] if direction == "up" and number < 29 else [datagram])
+
+
+def shuffled():
+    dice = pseudo.Random(3)
+    return lambda direction, number, datagram: [(dice.random() * 0.03, datagram)]
+
+
+def noisy():
+    """Every datagram is followed by damaged and cut copies, and by an old one."""
+    dice = pseudo.Random(4)
+    old = {"up": [], "down": []}
+
+    def policy(direction, _number, datagram):
+        damaged = bytearray(datagram)
+        damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
+        # in the daemon's direction only: what clients make of damage is not our concern
+        if direction == "down":
+            return [datagram]
+        old[direction].append(datagram)
+        # damage in a plaintext message would be believed by any DTLS server: only protected records get it
+        extra = [bytes(damaged)] if datagram[3:5] == b"\0\1" else []
+        return [*extra, datagram, datagram[:dice.randrange(1, len(datagram))], dice.choice(old[direction])]
+    return policy
+
+
+def late_replay():
+    """All that went up comes again, in order, half a second later."""
+    return lambda direction, number, datagram: (
+        [datagram, (0.5, datagram)] if direction == "up" else [datagram])
+
+
+for NAME in clients.ALL:
+    shaken(NAME, "every datagram comes three times", doubled)
+    shaken(NAME, "a large client certificate with its fragments reversed", reversed_flights)
+    shaken(NAME, "cut, damaged and old datagrams beside the good ones", noisy)
+    shaken(NAME, "all comes again half a second later", late_replay)
+shaken("openssl", "datagrams in disorder", shuffled)
+shaken("mbedtls", "datagrams in disorder", shuffled)
+
+
+@case("a client that restarts behind the same address and port gets in at once")
+def _(t):
+    d = t.daemon(*certs.server_options())
+    r = Relay(t, d)
+    first = t.client(clients.openssl(r))
+    first.ask("ping", r"^pong$")
+    first.kill()
+    second = t.client(clients.openssl(r))
+    second.ask("ping", r"^pong$", timeout=5)
+    second.ask("stats", r"\b1 session")
+    check_equal(d.counters()["session_closed_replaced"], 1, "replaced")
+
+
+if __name__ == "__main__":
+    sys.exit(main(jobs=8))
