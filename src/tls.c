@@ -1,0 +1,1065 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gnutls/crypto.h>
+#include <gnutls/dtls.h>
+#include <gnutls/x509.h>
+
+#include "clock.h"
+#include "log.h"
+#include "psk.h"
+#include "resumption.h"
+
+const char TLS_PRIORITY_DEFAULT[] =
+	"NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+ECDHE-PSK:+PSK:"
+	"-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-CCM:+AES-128-CCM-8:"
+	"-MAC-ALL:+AEAD:"
+	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:%SERVER_PRECEDENCE";
+
+#define IMPOSED ":-VERS-ALL:+VERS-DTLS1.2:+AEAD"
+#define FILE_SIZE_MAX (64u << 20)
+#define PRIORITY_MAX 4096
+#define TIMEOUT_OFF_MS (3600u * 1000)
+#define MTU_OFF 16384 /* GnuTLS's maximum */
+#define VERIFY_BITS_MAX 8192 /* a stranger's certificate must not choose how long we compute */
+#define VERIFY_DEPTH_MAX 8
+#define DIGEST_SIZE 32
+#define NAME_MAX_BYTES 1024 /* what is kept of a subject, which a CA may make as long as it likes */
+
+struct tls_shared {
+	pthread_mutex_t mutex; /* of trust and ticket_key; the cache has its own */
+	struct resumption *cache;
+	gnutls_datum_t ticket_key;
+	uint8_t trust[DIGEST_SIZE];
+	bool trust_known;
+	bool caching;
+	uint32_t lifetime_s;
+};
+
+/* Nothing but the count changes after tls_load, so the workers need no lock. */
+struct tls {
+	atomic_uint refs;
+	struct tls_shared *shared;
+	gnutls_priority_t priority;
+	gnutls_certificate_credentials_t certificate; /* NULL: PSK only */
+	gnutls_psk_server_credentials_t psk;          /* NULL: certificates only */
+	struct psk_table *psk_table;
+	gnutls_datum_t ticket_key; /* of this generation */
+	uint64_t generation;       /* of the cache */
+	gnutls_certificate_request_t request;
+	gnutls_pk_algorithm_t key_type; /* of the certificate's key */
+};
+
+/* One tls_load under way. */
+struct loader {
+	const struct tls_options *o;
+	const char *priority;
+	struct tls *tls;
+	gnutls_hash_hd_t trust;
+	char *err;
+	size_t err_size;
+};
+
+/* ---- files ---- */
+
+__attribute__((format(printf, 2, 3)))
+static int fail(struct loader *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(l->err, l->err_size, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static void wipe(gnutls_datum_t *d)
+{
+	if (d->data != NULL)
+		explicit_bzero(d->data, d->size);
+	free(d->data);
+	*d = (gnutls_datum_t){ NULL, 0 };
+}
+
+/* All that is left of fd; also of one that has no size, as a pipe. Leaves no copies behind in the heap. */
+static int read_all(int fd, size_t expected, gnutls_datum_t *out)
+{
+	size_t room = expected + 1;
+
+	for (;;) {
+		gnutls_datum_t grown = { malloc(room), 0 };
+		ssize_t n = 1;
+
+		if (grown.data == NULL)
+			return -ENOMEM;
+		if (out->size > 0)
+			memcpy(grown.data, out->data, out->size);
+		grown.size = out->size;
+		wipe(out);
+		*out = grown;
+		while (out->size < room && n > 0) {
+			n = read(fd, out->data + out->size, room - out->size);
+			if (n < 0 && errno != EINTR)
+				return -errno;
+			out->size += n > 0 ? (unsigned)n : 0;
+			n = n < 0 ? 1 : n;
+		}
+		if (n == 0)
+			return 0;
+		if (room > FILE_SIZE_MAX)
+			return -EFBIG;
+		room = 2 * room + 4096;
+	}
+}
+
+/* what: "certificate", …, for messages. The caller wipes out. */
+static int read_file(struct loader *l, const char *path, const char *what, bool secret, gnutls_datum_t *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+	int rc;
+
+	*out = (gnutls_datum_t){ NULL, 0 };
+	if (fd < 0)
+		return fail(l, "%s: cannot open the %s: %s; check the path and that dtlsd's user may read it",
+			    path, what, strerror(errno));
+	rc = fstat(fd, &st) < 0 ? -errno : 0;
+	if (rc == 0 && S_ISREG(st.st_mode) && st.st_size > (off_t)FILE_SIZE_MAX)
+		rc = -EFBIG;
+	if (rc == 0)
+		rc = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : 0, out);
+	close(fd);
+	if (rc < 0) {
+		wipe(out);
+		return fail(l, "%s: cannot read the %s: %s; give the name of a readable file", path, what,
+			    strerror(-rc));
+	}
+	if (secret && (st.st_mode & S_IRWXO) != 0 && S_ISREG(st.st_mode))
+		log_warning("%s: every user of this machine may access the %s; run: chmod o-rwx %s", path,
+			    what, path);
+	return 0;
+}
+
+/* What decides who may come in goes into the digest of the trust. */
+static int trust_add(struct loader *l, const char *label, const void *data, size_t len)
+{
+	uint64_t len64 = len;
+
+	if (gnutls_hash(l->trust, label, strlen(label) + 1) < 0 ||
+	    gnutls_hash(l->trust, &len64, sizeof(len64)) < 0 || gnutls_hash(l->trust, data, len) < 0)
+		return fail(l, "cannot compute a SHA-256 digest: GnuTLS is broken or out of memory");
+	return 0;
+}
+
+/* ---- certificates ---- */
+
+struct chain {
+	gnutls_x509_crt_t *certs;
+	unsigned count;
+};
+
+static void chain_free(struct chain *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		gnutls_x509_crt_deinit(c->certs[i]);
+	gnutls_free(c->certs);
+}
+
+static int parse_chain(struct loader *l, const char *path, const gnutls_datum_t *pem, unsigned flags,
+		       struct chain *out)
+{
+	int rc = gnutls_x509_crt_list_import2(&out->certs, &out->count, pem, GNUTLS_X509_FMT_PEM, flags);
+
+	if (rc >= 0 && out->count > 0)
+		return 0;
+	if (rc == GNUTLS_E_CERTIFICATE_LIST_UNSORTED)
+		return fail(l, "%s: the certificates are not in order; put the server's own first, then each "
+			    "one's issuer after it", path);
+	if (rc >= 0 || rc == GNUTLS_E_NO_CERTIFICATE_FOUND || rc == GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR)
+		return fail(l,
+			    "%s: there is no certificate in it; a PEM file with BEGIN CERTIFICATE is wanted",
+			    path);
+	return fail(l, "%s: bad certificate: %s; a PEM file with BEGIN CERTIFICATE is wanted", path,
+		    gnutls_strerror(rc));
+}
+
+static void warn_dates(const char *path, const struct chain *c)
+{
+	time_t now = (time_t)clock_wall_s();
+
+	for (unsigned i = 0; i < c->count; i++) {
+		if (now > gnutls_x509_crt_get_expiration_time(c->certs[i]))
+			log_warning(
+			    "%s: certificate %u of the chain has expired, clients will refuse it; renew it",
+			    path, i + 1);
+		if (now < gnutls_x509_crt_get_activation_time(c->certs[i]))
+			log_warning(
+			    "%s: certificate %u of the chain is not valid yet, clients will refuse it; "
+			    "check it and this machine's clock",
+			    path, i + 1);
+	}
+}
+
+static int parse_key(struct loader *l, const gnutls_datum_t *pem, gnutls_x509_privkey_t *key)
+{
+	const char *path = l->o->x509keyfile;
+	int rc;
+
+	if (memmem(pem->data, pem->size, "ENCRYPTED", 9) != NULL)
+		return fail(l,
+			    "%s: the private key is encrypted and there is nobody to ask for the password; "
+			    "decrypt it with: openssl pkey -in %s -out KEY",
+			    path, path);
+	rc = gnutls_x509_privkey_init(key);
+	if (rc < 0)
+		return fail(l, "%s: %s", path, gnutls_strerror(rc));
+	rc = gnutls_x509_privkey_import2(*key, pem, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
+	if (rc >= 0)
+		return 0;
+	gnutls_x509_privkey_deinit(*key);
+	if (memmem(pem->data, pem->size, "PRIVATE KEY-----", 16) == NULL)
+		return fail(l,
+			    "%s: there is no private key in it; a PEM file with BEGIN PRIVATE KEY is wanted",
+			    path);
+	return fail(l, "%s: bad private key: %s; a PEM file with BEGIN PRIVATE KEY is wanted", path,
+		    gnutls_strerror(rc));
+}
+
+/* Every key exchange we serve signs with the certificate's key. */
+static int check_leaf(struct loader *l, gnutls_x509_crt_t leaf)
+{
+	unsigned usage, bits;
+	int type = gnutls_x509_crt_get_pk_algorithm(leaf, &bits);
+
+	l->tls->key_type = (gnutls_pk_algorithm_t)type;
+	if (gnutls_x509_crt_get_key_usage(leaf, &usage, NULL) >= 0 &&
+	    (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) == 0)
+		return fail(
+		    l,
+		    "%s: the certificate's key usage does not allow digital signatures, which DTLS with "
+		    "forward secrecy needs; issue one with digitalSignature",
+		    l->o->x509certfile);
+	switch (type) {
+	case GNUTLS_PK_RSA:
+	case GNUTLS_PK_RSA_PSS:
+	case GNUTLS_PK_ECDSA:
+	case GNUTLS_PK_EDDSA_ED25519:
+	case GNUTLS_PK_EDDSA_ED448:
+		return 0;
+	default:
+		return fail(
+		    l,
+		    "%s: the certificate has a key of a kind that DTLS 1.2 cannot use; ECDSA, EdDSA or "
+		    "RSA is wanted",
+		    l->o->x509certfile);
+	}
+}
+
+static int set_key_pair(struct loader *l, const struct chain *chain)
+{
+	const struct tls_options *o = l->o;
+	gnutls_datum_t pem;
+	gnutls_x509_privkey_t key;
+	int rc = read_file(l, o->x509keyfile, "private key", true, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_key(l, &pem, &key);
+	wipe(&pem);
+	if (rc < 0)
+		return rc;
+	rc = gnutls_certificate_set_x509_key(l->tls->certificate, chain->certs, (int)chain->count, key);
+	gnutls_x509_privkey_deinit(key);
+	if (rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return fail(
+		    l,
+		    "%s: this private key does not belong to the first certificate of %s; give the two "
+		    "that were made together",
+		    o->x509keyfile, o->x509certfile);
+	if (rc < 0)
+		return fail(l, "%s with %s: %s", o->x509certfile, o->x509keyfile, gnutls_strerror(rc));
+	return 0;
+}
+
+static int load_certificate(struct loader *l)
+{
+	struct chain chain = { NULL, 0 };
+	gnutls_datum_t pem;
+	int rc;
+
+	if (gnutls_certificate_allocate_credentials(&l->tls->certificate) < 0)
+		return fail(l, "out of memory for the certificate");
+	rc = read_file(l, l->o->x509certfile, "certificate", false, &pem);
+	if (rc < 0)
+		return rc;
+	rc = parse_chain(l, l->o->x509certfile, &pem, GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED, &chain);
+	wipe(&pem);
+	if (rc < 0)
+		return rc;
+	rc = check_leaf(l, chain.certs[0]);
+	if (rc == 0)
+		rc = set_key_pair(l, &chain);
+	if (rc == 0)
+		warn_dates(l->o->x509certfile, &chain);
+	chain_free(&chain);
+	return rc;
+}
+
+static int load_ca(struct loader *l)
+{
+	struct chain chain = { NULL, 0 };
+	gnutls_datum_t pem;
+	int rc = read_file(l, l->o->x509cafile, "CA certificate", false, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_chain(l, l->o->x509cafile, &pem, 0, &chain);
+	if (rc == 0)
+		rc = trust_add(l, "ca", pem.data, pem.size);
+	wipe(&pem);
+	if (rc == 0) {
+		rc = gnutls_certificate_set_x509_trust(l->tls->certificate, chain.certs, (int)chain.count);
+		if (rc < 0)
+			rc = fail(l, "%s: %s", l->o->x509cafile, gnutls_strerror(rc));
+	}
+	chain_free(&chain);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- what a handshake asks ---- */
+
+__attribute__((format(printf, 2, 3)))
+static void report_cause(struct tls_report *report, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(report->cause, sizeof(report->cause), fmt, ap);
+	va_end(ap);
+}
+
+/* Anything printable stays; what is not, and what would make the result ambiguous, becomes \xNN. */
+static void escape(char *out, size_t size, const uint8_t *in, size_t len, bool utf8)
+{
+	size_t at = 0;
+
+	assert(size > 0);
+	for (size_t i = 0; i < len && at + 5 <= size; i++) {
+		bool plain = utf8 ? in[i] >= 0x20 && in[i] != 0x7f :
+				    in[i] >= 0x20 && in[i] < 0x7f && in[i] != '\\';
+
+		if (plain)
+			out[at++] = (char)in[i];
+		else
+			at += (size_t)snprintf(out + at, size - at, "\\x%02x", in[i]);
+	}
+	out[at] = '\0';
+}
+
+/* 1 makes GnuTLS go on with a random key, so that a stranger cannot find out which identities exist. */
+static int on_psk(gnutls_session_t s, const gnutls_datum_t *identity, gnutls_datum_t *key)
+{
+	const struct tls *t = gnutls_db_get_ptr(s);
+	struct tls_report *report = gnutls_session_get_ptr(s);
+	char name[100];
+	size_t len;
+	const uint8_t *found = psk_find(t->psk_table, identity->data, identity->size, &len);
+
+	if (found == NULL) {
+		escape(name, sizeof(name), identity->data, identity->size, false);
+		report->psk_unknown = true;
+		report_cause(report, "PSK identity \"%s\" is not in the PSK file", name);
+		return 1;
+	}
+	key->data = gnutls_malloc(len);
+	if (key->data == NULL)
+		return -1;
+	memcpy(key->data, found, len);
+	key->size = (unsigned)len;
+	return 0;
+}
+
+/* The certificate's subject, else its first alternative name, as text. The length; 0: it has no name. */
+static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
+{
+	gnutls_datum_t dn = { NULL, 0 };
+	char san[256];
+	size_t len = sizeof(san);
+	int type;
+
+	text[0] = '\0';
+	if (gnutls_x509_crt_get_dn3(crt, &dn, 0) >= 0 && dn.size > 0) {
+		escape(text, size, dn.data, dn.size, true);
+	} else {
+		type = gnutls_x509_crt_get_subject_alt_name(crt, 0, san, &len, NULL);
+		if (type == GNUTLS_SAN_IPADDRESS && (len == 4 || len == 16))
+			inet_ntop(len == 4 ? AF_INET : AF_INET6, san, text, (socklen_t)size);
+		else if (type >= 0)
+			escape(text, size, (const uint8_t *)san, len, true);
+	}
+	gnutls_free(dn.data);
+	return strlen(text);
+}
+
+/* malloc'd; NULL when there is no certificate, no name in it, or no memory. */
+static char *peer_name(gnutls_session_t s)
+{
+	const gnutls_datum_t *peer = gnutls_certificate_get_peers(s, NULL);
+	char text[NAME_MAX_BYTES];
+	gnutls_x509_crt_t crt;
+	char *name = NULL;
+
+	if (peer == NULL || gnutls_x509_crt_init(&crt) < 0)
+		return NULL;
+	if (gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER) >= 0 &&
+	    crt_name(crt, text, sizeof(text)) > 0)
+		name = strdup(text);
+	gnutls_x509_crt_deinit(crt);
+	return name;
+}
+
+struct refusal {
+	unsigned status;
+	gnutls_alert_description_t alert;
+	const char *why;
+};
+
+/* The first that applies is told: the later ones follow from it, or matter less. */
+static const struct refusal REFUSALS[] = {
+	{ GNUTLS_CERT_REVOKED, GNUTLS_A_CERTIFICATE_REVOKED, "it is revoked" },
+	{ GNUTLS_CERT_SIGNATURE_FAILURE, GNUTLS_A_BAD_CERTIFICATE, "its signature is wrong" },
+	{ GNUTLS_CERT_SIGNER_NOT_FOUND, GNUTLS_A_UNKNOWN_CA, "its issuer is not in the CA file" },
+	{ GNUTLS_CERT_SIGNER_NOT_CA, GNUTLS_A_UNKNOWN_CA, "its issuer is not a CA" },
+	{ GNUTLS_CERT_EXPIRED, GNUTLS_A_CERTIFICATE_EXPIRED, "it has expired" },
+	{ GNUTLS_CERT_NOT_ACTIVATED, GNUTLS_A_BAD_CERTIFICATE, "it is not valid yet; check both clocks" },
+	{ GNUTLS_CERT_PURPOSE_MISMATCH, GNUTLS_A_UNSUPPORTED_CERTIFICATE,
+	  "its extended key usage does not allow TLS clients" },
+	{ GNUTLS_CERT_INSECURE_ALGORITHM, GNUTLS_A_BAD_CERTIFICATE,
+	  "it uses an insecure algorithm or short key" },
+	{ GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, GNUTLS_A_BAD_CERTIFICATE, "its issuer may not issue it" },
+};
+
+static int refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert)
+{
+	struct tls_report *report = gnutls_session_get_ptr(s);
+	char *name = peer_name(s);
+
+	report->alert = (uint8_t)alert;
+	report_cause(report, "client certificate refused: %s (%.80s)", why,
+		     name != NULL ? name : "no name");
+	free(name);
+	return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
+static int on_certificate(gnutls_session_t s)
+{
+	gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID };
+	static unsigned char client_oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
+	unsigned status, count;
+	int rc;
+
+	/* Where one is required, GnuTLS has refused its absence already. */
+	if (gnutls_certificate_get_peers(s, &count) == NULL || count == 0)
+		return 0;
+	purpose.data = client_oid;
+	rc = gnutls_certificate_verify_peers(s, &purpose, 1, &status);
+	if (rc < 0)
+		return refuse(s, gnutls_strerror(rc), GNUTLS_A_BAD_CERTIFICATE);
+	if (status == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(REFUSALS) / sizeof(REFUSALS[0]); i++)
+		if ((status & REFUSALS[i].status) != 0)
+			return refuse(s, REFUSALS[i].why, REFUSALS[i].alert);
+	return refuse(s, "it is not trusted", GNUTLS_A_BAD_CERTIFICATE);
+}
+
+/* client_version is the body's first field. */
+static int on_client_hello(gnutls_session_t s, unsigned type, unsigned post, unsigned incoming,
+			   const gnutls_datum_t *msg)
+{
+	struct tls_report *report = gnutls_session_get_ptr(s);
+
+	(void)type;
+	(void)post;
+	if (incoming && msg->size >= 2)
+		report->client_version = (uint16_t)(msg->data[0] << 8 | msg->data[1]);
+	return 0;
+}
+
+static int on_store(void *ptr, gnutls_datum_t key, gnutls_datum_t data)
+{
+	const struct tls *t = ptr;
+
+	return resumption_store(t->shared->cache, t->generation, &key, &data);
+}
+
+static gnutls_datum_t on_retrieve(void *ptr, gnutls_datum_t key)
+{
+	const struct tls *t = ptr;
+
+	return resumption_retrieve(t->shared->cache, t->generation, &key);
+}
+
+static int on_remove(void *ptr, gnutls_datum_t key)
+{
+	const struct tls *t = ptr;
+
+	return resumption_remove(t->shared->cache, t->generation, &key);
+}
+
+/* ---- priorities ---- */
+
+static bool cipher_served(unsigned cipher)
+{
+	switch (cipher) {
+	case GNUTLS_CIPHER_AES_128_GCM:
+	case GNUTLS_CIPHER_AES_256_GCM:
+	case GNUTLS_CIPHER_CHACHA20_POLY1305:
+	case GNUTLS_CIPHER_AES_128_CCM:
+	case GNUTLS_CIPHER_AES_256_CCM:
+	case GNUTLS_CIPHER_AES_128_CCM_8:
+	case GNUTLS_CIPHER_AES_256_CCM_8:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Can the credentials at hand do this key exchange? */
+static bool kx_served(const struct tls *t, gnutls_kx_algorithm_t kx, bool psk)
+{
+	switch (kx) {
+	case GNUTLS_KX_PSK:
+	case GNUTLS_KX_ECDHE_PSK:
+	case GNUTLS_KX_DHE_PSK:
+		return psk;
+	case GNUTLS_KX_ECDHE_ECDSA:
+		return !psk && (t->key_type == GNUTLS_PK_ECDSA || t->key_type == GNUTLS_PK_EDDSA_ED25519 ||
+				t->key_type == GNUTLS_PK_EDDSA_ED448);
+	case GNUTLS_KX_ECDHE_RSA:
+	case GNUTLS_KX_DHE_RSA:
+		return !psk && (t->key_type == GNUTLS_PK_RSA || t->key_type == GNUTLS_PK_RSA_PSS);
+	case GNUTLS_KX_RSA:
+		return !psk && t->key_type == GNUTLS_PK_RSA;
+	default:
+		return false;
+	}
+}
+
+static bool suite_left(const struct tls *t, bool psk)
+{
+	gnutls_kx_algorithm_t kx;
+	gnutls_cipher_algorithm_t cipher;
+	unsigned suite;
+	int rc = 0;
+
+	for (unsigned i = 0; rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; i++) {
+		rc = gnutls_priority_get_cipher_suite_index(t->priority, i, &suite);
+		if (rc >= 0 && gnutls_cipher_suite_info(suite, NULL, &kx, &cipher, NULL, NULL) != NULL &&
+		    cipher_served(cipher) && kx_served(t, kx, psk))
+			return true;
+	}
+	return false;
+}
+
+/* Appends "-NAME" for every cipher that the record layer cannot serve. false: no room. */
+static bool subtract_ciphers(gnutls_priority_t p, char *text, size_t size)
+{
+	const unsigned *ciphers;
+	int count = gnutls_priority_cipher_list(p, &ciphers);
+	size_t at = strlen(text);
+
+	for (int i = 0; i < count; i++)
+		if (!cipher_served(ciphers[i]) && at < size)
+			at += (size_t)snprintf(text + at, size - at, ":-%s",
+					       gnutls_cipher_get_name((gnutls_cipher_algorithm_t)ciphers[i]));
+	return at < size;
+}
+
+static int load_priority(struct loader *l, char *text, size_t size)
+{
+	gnutls_priority_t wished;
+	const char *at = l->priority;
+	int rc;
+
+	if ((size_t)snprintf(text, size, "%s" IMPOSED, l->priority) >= size)
+		return fail(l, "--priority: the string is longer than %zu bytes", size - sizeof(IMPOSED));
+	rc = gnutls_priority_init(&wished, text, &at);
+	if (rc < 0) {
+		size_t offset = at >= text && at < text + strlen(l->priority) ? (size_t)(at - text) : 0;
+
+		return fail(l,
+			    "--priority: %s: %s at \"%.40s\"; see gnutls-cli --priority-list and the GnuTLS "
+			    "manual on priority strings",
+			    l->priority, gnutls_strerror(rc), l->priority + offset);
+	}
+	rc = subtract_ciphers(wished, text, size) ? 0 : -ENOSPC;
+	gnutls_priority_deinit(wished);
+	if (rc == 0)
+		rc = gnutls_priority_init(&l->tls->priority, text, NULL);
+	if (rc < 0)
+		return fail(l, "--priority: %s: no AEAD cipher is left of it; add one, as :+AES-128-GCM",
+			    l->priority);
+	if (l->o->x509certfile != NULL && !suite_left(l->tls, false))
+		return fail(
+		    l,
+		    "--priority: %s: leaves no key exchange and AEAD cipher for the certificate of %s; "
+		    "add some, as :+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM",
+		    l->priority, l->o->x509certfile);
+	if (l->o->pskpasswd != NULL && !suite_left(l->tls, true))
+		return fail(l,
+			    "--priority: %s: leaves no key exchange and AEAD cipher for the PSKs of %s; add "
+			    "some, as :+ECDHE-PSK:+PSK:+AES-128-GCM",
+			    l->priority, l->o->pskpasswd);
+	return 0;
+}
+
+/* ---- loading ---- */
+
+static int load_psk(struct loader *l)
+{
+	const char *path = l->o->pskpasswd;
+	gnutls_datum_t text;
+	int rc = read_file(l, path, "PSK file", true, &text);
+
+	if (rc < 0)
+		return rc;
+	l->tls->psk_table = psk_parse(path, (const char *)text.data, text.size, l->err, l->err_size);
+	rc = l->tls->psk_table == NULL ? -EINVAL : trust_add(l, "psk", text.data, text.size);
+	wipe(&text);
+	if (rc < 0)
+		return rc;
+	if (gnutls_psk_allocate_server_credentials(&l->tls->psk) < 0)
+		return fail(l, "out of memory for the PSKs");
+	gnutls_psk_set_server_credentials_function2(l->tls->psk, on_psk);
+	if (psk_count(l->tls->psk_table) > 0)
+		return 0;
+	if (l->o->x509certfile == NULL)
+		return fail(l, "%s: there is no identity in it, so nobody could come in; add one with: "
+			    "psktool -u NAME -p %s", path, path);
+	log_warning("%s: there is no identity in it; add one with: psktool -u NAME -p %s", path, path);
+	return 0;
+}
+
+static int check_options(struct loader *l)
+{
+	const struct tls_options *o = l->o;
+
+	if (o->x509certfile != NULL && o->x509keyfile == NULL)
+		return fail(l, "--x509certfile %s is given without --x509keyfile; name its private key too",
+			    o->x509certfile);
+	if (o->x509certfile == NULL && o->x509keyfile != NULL)
+		return fail(l, "--x509keyfile %s is given without --x509certfile; name its certificate too",
+			    o->x509keyfile);
+	if (o->x509certfile == NULL && o->pskpasswd == NULL)
+		return fail(l, "there is neither a certificate nor a PSK file; give --x509certfile and "
+			    "--x509keyfile, or --pskpasswd, or all three");
+	if (o->verify_client != VERIFY_CLIENT_NONE && o->x509cafile == NULL)
+		return fail(l,
+			    "--verify-client asks clients for certificates, but there is no CA to check them "
+			    "with; give --x509cafile");
+	if (o->x509cafile != NULL && o->x509certfile == NULL)
+		return fail(l, "--x509cafile %s is of no use without --x509certfile: only a server with a "
+			    "certificate can ask clients for theirs", o->x509cafile);
+	if (o->x509cafile != NULL && o->verify_client == VERIFY_CLIENT_NONE)
+		log_warning(
+		    "--x509cafile %s is given, but clients are not asked for certificates; for that give "
+		    "--verify-client optional or required",
+		    o->x509cafile);
+	return 0;
+}
+
+static int load_all(struct loader *l)
+{
+	char priority[PRIORITY_MAX];
+	struct tls *t = l->tls;
+	int rc = check_options(l);
+
+	if (rc == 0 && l->o->x509certfile != NULL)
+		rc = load_certificate(l);
+	if (rc == 0 && l->o->x509cafile != NULL)
+		rc = load_ca(l);
+	if (rc == 0 && l->o->pskpasswd != NULL)
+		rc = load_psk(l);
+	if (rc == 0)
+		rc = load_priority(l, priority, sizeof(priority));
+	if (rc == 0)
+		rc = trust_add(l, "priority", priority, strlen(priority));
+	if (rc == 0)
+		rc = trust_add(l, "verify", &l->o->verify_client, sizeof(l->o->verify_client));
+	if (rc < 0)
+		return rc;
+	t->request = l->o->verify_client == VERIFY_CLIENT_REQUIRED ? GNUTLS_CERT_REQUIRE :
+		     l->o->verify_client == VERIFY_CLIENT_OPTIONAL ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE;
+	if (t->certificate != NULL) {
+		gnutls_certificate_set_verify_function(t->certificate, on_certificate);
+		gnutls_certificate_set_verify_limits(t->certificate, VERIFY_BITS_MAX, VERIFY_DEPTH_MAX);
+	}
+	return 0;
+}
+
+/* gnutls_session_ticket_key_generate's key belongs to gnutls_free, so it is wiped by hand. */
+static void ticket_key_free(gnutls_datum_t *key)
+{
+	if (key->data != NULL)
+		explicit_bzero(key->data, key->size);
+	gnutls_free(key->data);
+	*key = (gnutls_datum_t){ NULL, 0 };
+}
+
+/* Mutex held. New keys where trust is not what it was; the tls gets its share of what is in force. */
+static int join_locked(struct tls *t, const uint8_t trust[static DIGEST_SIZE])
+{
+	struct tls_shared *s = t->shared;
+
+	if (!s->trust_known || memcmp(s->trust, trust, DIGEST_SIZE) != 0) {
+		gnutls_datum_t fresh;
+
+		if (gnutls_session_ticket_key_generate(&fresh) < 0)
+			return -ENOMEM;
+		ticket_key_free(&s->ticket_key);
+		s->ticket_key = fresh;
+		memcpy(s->trust, trust, DIGEST_SIZE);
+		s->trust_known = true;
+		resumption_renew(s->cache);
+	}
+	t->generation = resumption_generation(s->cache);
+	t->ticket_key.data = gnutls_malloc(s->ticket_key.size);
+	if (t->ticket_key.data == NULL)
+		return -ENOMEM;
+	t->ticket_key.size = s->ticket_key.size;
+	memcpy(t->ticket_key.data, s->ticket_key.data, s->ticket_key.size);
+	return 0;
+}
+
+static int join(struct tls *t, const uint8_t trust[static DIGEST_SIZE])
+{
+	int rc;
+
+	pthread_mutex_lock(&t->shared->mutex);
+	rc = join_locked(t, trust);
+	pthread_mutex_unlock(&t->shared->mutex);
+	return rc;
+}
+
+struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, char *err, size_t err_size)
+{
+	struct loader l = { .o = o, .err = err, .err_size = err_size };
+	uint8_t trust[DIGEST_SIZE];
+	int rc;
+
+	l.priority = o->priority != NULL ? o->priority : TLS_PRIORITY_DEFAULT;
+	l.tls = calloc(1, sizeof(*l.tls));
+	if (l.tls == NULL || gnutls_hash_init(&l.trust, GNUTLS_DIG_SHA256) < 0) {
+		free(l.tls);
+		fail(&l, "out of memory");
+		return NULL;
+	}
+	atomic_init(&l.tls->refs, 1);
+	l.tls->shared = shared;
+	rc = load_all(&l);
+	gnutls_hash_deinit(l.trust, trust);
+	if (rc == 0 && join(l.tls, trust) < 0)
+		rc = fail(&l, "out of memory");
+	if (rc == 0)
+		return l.tls;
+	tls_unref(l.tls);
+	return NULL;
+}
+
+struct tls *tls_ref(struct tls *t)
+{
+	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+	return t;
+}
+
+void tls_unref(struct tls *t)
+{
+	if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (t->priority != NULL)
+		gnutls_priority_deinit(t->priority);
+	if (t->certificate != NULL)
+		gnutls_certificate_free_credentials(t->certificate);
+	if (t->psk != NULL)
+		gnutls_psk_free_server_credentials(t->psk);
+	psk_free(t->psk_table);
+	ticket_key_free(&t->ticket_key);
+	free(t);
+}
+
+struct tls_shared *tls_shared_new(uint32_t cache_entries, uint32_t lifetime_s)
+{
+	struct tls_shared *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->cache = resumption_new(cache_entries, lifetime_s);
+	if (s->cache == NULL || pthread_mutex_init(&s->mutex, NULL) != 0) {
+		resumption_free(s->cache);
+		free(s);
+		return NULL;
+	}
+	s->caching = cache_entries > 0;
+	s->lifetime_s = lifetime_s;
+	return s;
+}
+
+void tls_shared_free(struct tls_shared *s)
+{
+	if (s == NULL)
+		return;
+	resumption_free(s->cache);
+	ticket_key_free(&s->ticket_key);
+	pthread_mutex_destroy(&s->mutex);
+	free(s);
+}
+
+/* ---- sessions ---- */
+
+static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
+{
+	int rc = gnutls_priority_set(s, t->priority);
+
+	if (rc >= 0 && t->certificate != NULL)
+		rc = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->certificate);
+	if (rc >= 0 && t->psk != NULL)
+		rc = gnutls_credentials_set(s, GNUTLS_CRD_PSK, t->psk);
+	if (rc >= 0 && t->shared->lifetime_s > 0)
+		rc = gnutls_session_ticket_enable_server(s, &t->ticket_key);
+	if (rc < 0)
+		return rc;
+	gnutls_session_set_ptr(s, report);
+	gnutls_db_set_ptr(s, t);
+	gnutls_db_set_cache_expiration(s, (int)t->shared->lifetime_s);
+	if (t->shared->caching && t->shared->lifetime_s > 0) {
+		gnutls_db_set_store_function(s, on_store);
+		gnutls_db_set_retrieve_function(s, on_retrieve);
+		gnutls_db_set_remove_function(s, on_remove);
+	}
+	gnutls_certificate_server_set_request(s, t->request);
+	gnutls_handshake_set_hook_function(s, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
+					   on_client_hello);
+	gnutls_dtls_set_timeouts(s, TIMEOUT_OFF_MS, TIMEOUT_OFF_MS);
+	gnutls_dtls_set_mtu(s, MTU_OFF);
+	return 0;
+}
+
+int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *out)
+{
+	int rc = gnutls_init(out, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK);
+
+	if (rc < 0)
+		return rc;
+	memset(report, 0, sizeof(*report));
+	rc = set_up(t, report, *out);
+	if (rc < 0)
+		gnutls_deinit(*out);
+	return rc < 0 ? rc : 0;
+}
+
+static char *psk_name(gnutls_session_t s)
+{
+	gnutls_datum_t identity;
+	size_t size;
+	char *name;
+
+	if (gnutls_psk_server_get_username2(s, &identity) < 0)
+		return NULL;
+	size = 4 + 4 * (size_t)identity.size + 5;
+	name = malloc(size);
+	if (name == NULL)
+		return NULL;
+	memcpy(name, "psk:", 4);
+	escape(name + 4, size - 4, identity.data, identity.size, false);
+	return name;
+}
+
+char *tls_identity(gnutls_session_t s)
+{
+	return gnutls_auth_get_type(s) == GNUTLS_CRD_PSK ? psk_name(s) : peer_name(s);
+}
+
+/* ---- failures ---- */
+
+static const struct {
+	int error;
+	const char *phrase;
+} PHRASES[] = {
+	{ GNUTLS_E_NO_CIPHER_SUITES,
+	  "no cipher suite in common; the client must offer an AEAD suite (AES-GCM, "
+	  "AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server" },
+	{ GNUTLS_E_INSUFFICIENT_CREDENTIALS, "no certificate or PSK for what the client offers" },
+	{ GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM,
+	  "no signature algorithm in common; the certificate's key is of "
+	  "a kind or hash that the other side does not take" },
+	{ GNUTLS_E_ECC_NO_SUPPORTED_CURVES,
+	  "no elliptic curve in common; the client should offer X25519 or P-256" },
+	{ GNUTLS_E_ECC_UNSUPPORTED_CURVE,
+	  "no elliptic curve in common; the client should offer X25519 or P-256" },
+	{ GNUTLS_E_NO_COMMON_KEY_SHARE,
+	  "no elliptic curve in common; the client should offer X25519 or P-256" },
+	{ GNUTLS_E_NO_TEMPORARY_DH_PARAMS, "the client wants a DHE key exchange without naming a group; "
+					   "it should offer ECDHE" },
+	{ GNUTLS_E_NO_CERTIFICATE_FOUND,
+	  "the client sent no certificate, but --verify-client required wants one" },
+	{ GNUTLS_E_CERTIFICATE_REQUIRED,
+	  "the client sent no certificate, but --verify-client required wants one" },
+	{ GNUTLS_E_CERTIFICATE_ERROR, "bad client certificate" },
+	{ GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "client certificate refused" },
+	{ GNUTLS_E_UNSUPPORTED_CERTIFICATE_TYPE,
+	  "the client sent something other than an X.509 certificate" },
+	{ GNUTLS_E_KEY_USAGE_VIOLATION, "the client's certificate does not allow digital signatures" },
+	{ GNUTLS_E_PK_SIG_VERIFY_FAILED,
+	  "the client's signature is wrong: it does not hold the key of its certificate" },
+	{ GNUTLS_E_DECRYPTION_FAILED,
+	  "the client's Finished cannot be decrypted; do both sides have the same key?" },
+	{ GNUTLS_E_ERROR_IN_FINISHED_PACKET,
+	  "the client's Finished is wrong; do both sides have the same key?" },
+	{ GNUTLS_E_ILLEGAL_SRP_USERNAME, "the client's PSK identity is empty or longer than 128 bytes" },
+	{ GNUTLS_E_KEYFILE_ERROR, "out of memory while looking up the PSK" },
+	{ GNUTLS_E_UNEXPECTED_PACKET, "the client sent a record out of turn" },
+	{ GNUTLS_E_UNEXPECTED_HANDSHAKE_PACKET, "the client sent a handshake message out of turn" },
+	{ GNUTLS_E_UNEXPECTED_PACKET_LENGTH, "the client sent a malformed message: a length does not fit" },
+	{ GNUTLS_E_UNEXPECTED_EXTENSIONS_LENGTH,
+	  "the client sent malformed extensions: a length does not fit" },
+	{ GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER, "the client sent an illegal parameter" },
+	{ GNUTLS_E_ILLEGAL_PARAMETER, "the client sent an illegal parameter" },
+	{ GNUTLS_E_RECEIVED_ILLEGAL_EXTENSION, "the client sent an extension that is not allowed there" },
+	{ GNUTLS_E_MISSING_EXTENSION, "the client left out an extension that is needed" },
+	{ GNUTLS_E_PK_INVALID_PUBKEY, "the client sent an invalid public key" },
+	{ GNUTLS_E_HANDSHAKE_TOO_LARGE,
+	  "the client's message is too large; is its certificate chain needlessly long?" },
+	{ GNUTLS_E_LARGE_PACKET, "a message is too large" },
+	{ GNUTLS_E_RECORD_OVERFLOW, "the client sent a record that is too large" },
+	{ GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS, "the client sent too many handshake messages" },
+	{ GNUTLS_E_INSUFFICIENT_SECURITY,
+	  "the client's key or parameters are too weak for this server's priorities" },
+	{ GNUTLS_E_DH_PRIME_UNACCEPTABLE,
+	  "the client's parameters are too weak for this server's priorities" },
+	{ GNUTLS_E_SAFE_RENEGOTIATION_FAILED, "the client lacks secure renegotiation (RFC 5746)" },
+	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED, "the client lacks secure renegotiation (RFC 5746)" },
+	{ GNUTLS_E_INAPPROPRIATE_FALLBACK,
+	  "the client fell back to an older version though both have a newer one" },
+	{ GNUTLS_E_NO_APPLICATION_PROTOCOL, "no application protocol (ALPN) in common" },
+	{ GNUTLS_E_PREMATURE_TERMINATION, "the client ended the handshake" },
+	{ GNUTLS_E_SESSION_EOF, "the client ended the handshake" },
+	{ GNUTLS_E_PUSH_ERROR, "sending failed" },
+	{ GNUTLS_E_PULL_ERROR, "receiving failed" },
+	{ GNUTLS_E_MEMORY_ERROR, "out of memory" },
+	{ GNUTLS_E_INTERNAL_ERROR, "GnuTLS reports an internal error" },
+};
+
+static const char *alert_advice(gnutls_alert_description_t alert)
+{
+	switch (alert) {
+	case GNUTLS_A_UNKNOWN_CA:
+		return "; it does not have the CA of this server's certificate";
+	case GNUTLS_A_BAD_CERTIFICATE:
+	case GNUTLS_A_CERTIFICATE_UNKNOWN:
+		return "; it refuses this server's certificate: does the name fit, is the chain complete?";
+	case GNUTLS_A_CERTIFICATE_EXPIRED:
+		return "; renew this server's certificate, or check the client's clock";
+	case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
+	case GNUTLS_A_DECRYPT_ERROR:
+	case GNUTLS_A_BAD_RECORD_MAC:
+		return "; do both sides have the same key?";
+	case GNUTLS_A_PROTOCOL_VERSION:
+		return "; it does not accept DTLS 1.2";
+	case GNUTLS_A_HANDSHAKE_FAILURE:
+	case GNUTLS_A_INSUFFICIENT_SECURITY:
+		return "; it does not accept this server's cipher suite, curve or signature";
+	default:
+		return "";
+	}
+}
+
+static void explain_alert(gnutls_session_t s, char *buf, size_t size)
+{
+	gnutls_alert_description_t alert = gnutls_alert_get(s);
+	const char *name = gnutls_alert_get_strname(alert);
+
+	snprintf(buf, size, "the client sent the fatal alert %s (%d)%s",
+		 name != NULL ? name + strlen("GNUTLS_A_") : "unknown", (int)alert, alert_advice(alert));
+}
+
+static void explain_timeout(gnutls_session_t s, char *buf, size_t size)
+{
+	gnutls_handshake_description_t last = gnutls_handshake_get_last_in(s);
+	bool psk = gnutls_auth_get_type(s) == GNUTLS_CRD_PSK;
+
+	if (last == GNUTLS_HANDSHAKE_CLIENT_KEY_EXCHANGE && psk)
+		snprintf(buf, size,
+			 "timed out waiting for a Finished that can be decrypted; does the client have "
+			 "the same PSK?");
+	else
+		snprintf(buf, size, "timed out; the client's last message was %s",
+			 last == GNUTLS_HANDSHAKE_ANY ? "none" : gnutls_handshake_description_get_name(last));
+}
+
+static void explain_version(const struct tls_report *report, char *buf, size_t size)
+{
+	unsigned v = report->client_version;
+
+	if (v == 0)
+		snprintf(buf, size, "the client does not offer DTLS 1.2; update or configure it");
+	else if (v == 0xfeff)
+		snprintf(buf, size,
+			 "the client offers DTLS 1.0 only; DTLS 1.2 is needed: update or configure it");
+	else
+		snprintf(buf, size,
+			 "the client offers version %02x%02x only; DTLS 1.2 (fefd) is needed: update or "
+			 "configure it",
+			 v >> 8, v & 0xff);
+}
+
+const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report, char *buf,
+			size_t size)
+{
+	if (report->cause[0] != '\0') {
+		snprintf(buf, size, "%s", report->cause);
+		return buf;
+	}
+	switch (gnutls_error) {
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+	case GNUTLS_E_WARNING_ALERT_RECEIVED:
+		explain_alert(s, buf, size);
+		return buf;
+	case GNUTLS_E_TIMEDOUT:
+		explain_timeout(s, buf, size);
+		return buf;
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+		explain_version(report, buf, size);
+		return buf;
+	}
+	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++)
+		if (PHRASES[i].error == gnutls_error) {
+			snprintf(buf, size, "%s", PHRASES[i].phrase);
+			return buf;
+		}
+	snprintf(buf, size, "%s", gnutls_strerror(gnutls_error));
+	return buf;
+}
+
+int tls_send_alert(int gnutls_error, gnutls_session_t s, const struct tls_report *report)
+{
+	if (report->alert != 0 && gnutls_error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
+		return gnutls_alert_send(s, GNUTLS_AL_FATAL, (gnutls_alert_description_t)report->alert);
+	/* GnuTLS would say decode_error. RFC 5246 7.4.6: */
+	if (gnutls_error == GNUTLS_E_NO_CERTIFICATE_FOUND)
+		return gnutls_alert_send(s, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
+	return gnutls_alert_send_appropriate(s, gnutls_error);
+}
