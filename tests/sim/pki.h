@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pki: certificates made at the start of a test, so that none with a date lies in the tree.
+ */
+#ifndef SIM_PKI_H
+#define SIM_PKI_H
+
+#include <gnutls/x509.h>
+
+struct pki_pair {
+	gnutls_x509_crt_t cert;
+	gnutls_x509_privkey_t key;
+};
+
+struct pki_pair pki_ca(const char *name);
+/* dns may be NULL */
+struct pki_pair pki_issue(const struct pki_pair *ca, const char *name, gnutls_pk_algorithm_t pk, const char *dns);
+void pki_write_cert(const struct pki_pair *p, const struct pki_pair *and_this, const char *path);
+void pki_write_key(const struct pki_pair *p, const char *path);
+void pki_free(struct pki_pair *p);
+
+#endif

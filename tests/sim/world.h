@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * world: the real engine, GnuTLS clients and a simulated network between them, in one thread and in
+ * virtual time.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+
+#include "engine.h"
+#include "net.h"
+
+enum world_auth { AUTH_ECDSA, AUTH_RSA, AUTH_PSK, AUTH_ECDHE_PSK, AUTH_MUTUAL };
+
+struct world;
+
+struct client {
+	struct client *next;
+	struct world *world;
+	struct flow flow;
+	gnutls_session_t session;
+	gnutls_datum_t inbox[256]; /* whole datagrams, malloc'd */
+	unsigned inbox_first, inbox_count;
+	bool done;    /* handshake finished */
+	int error;    /* fatal, 0: none */
+	bool closed;  /* close_notify came */
+	uint64_t done_at;
+	unsigned echoes, strange, repeated; /* answers: right, never sent, seen before */
+	bool seen[1024];
+	size_t mtu;   /* of its datagrams */
+};
+
+struct world {
+	struct net net;
+	struct engine *engine;
+	struct census *census;
+	struct tls *tls;
+	struct tls_shared *shared;
+	struct client *clients;
+	struct letter *letters, **last_letter;
+	struct addr address;
+};
+
+struct world_options {
+	uint64_t seed;
+	const struct handler *handler;       /* NULL: echo */
+	struct census_limits limits;         /* all zero: plenty */
+	uint64_t idle_timeout_ms;            /* 0: 300 s */
+	uint64_t handshake_timeout_ms;       /* 0: 60 s */
+	enum verify_client verify;
+	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
+};
+
+/* Once for the program: certificates in a temporary directory, virtual time for GnuTLS. */
+int world_set_up(void **state);
+int world_tear_down(void **state);
+
+void world_init(struct world *w, const struct world_options *o);
+/* Asserts that nothing is left behind. */
+void world_end(struct world *w);
+
+/* A client on a port of its own, or on the given one; it begins its handshake at once. resume may be NULL. */
+struct client *client_new(struct world *w, enum world_auth auth, uint16_t port, const gnutls_datum_t *resume);
+void client_free(struct client *c);
+/* Sends message number i (0..1023) of a size that follows from i; an echo handler sends it back. */
+void client_say(struct client *c, unsigned i);
+void client_bye(struct client *c);
+
+/* Time passes: until done(ctx) or for so many virtual ms. True: done. */
+bool world_run(struct world *w, uint64_t ms, bool (*done)(void *ctx), void *ctx);
+bool client_settled(void *client);  /* done or failed */
+bool client_is_done(void *client);
+
+#endif
