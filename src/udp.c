@@ -385,9 +385,9 @@ static uint32_t tx_run(const struct tx_entry *e, uint32_t max)
 	for (n = 1; n < max; n++) {
 		const struct tx_entry *next = &e[n];
 
+		assert(next->offset == e->offset + bytes);
 		if (next->len == 0 || next->len > e->len || bytes + next->len > TXQ_DATAGRAM_MAX ||
-		    next->offset != e->offset + bytes || next->listener != e->listener ||
-		    !flow_equal(&next->flow, &e->flow))
+		    next->listener != e->listener || !flow_equal(&next->flow, &e->flow))
 			break;
 		bytes += next->len;
 		if (next->len < e->len)
