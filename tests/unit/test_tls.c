@@ -923,6 +923,45 @@ static void a_reference_outlives_the_loader(void **state)
 	tls_shared_free(NULL);
 }
 
+struct crowd {
+	struct tls *tls;
+	_Atomic unsigned done;
+};
+
+static void *talk_often(void *arg)
+{
+	struct crowd *c = arg;
+
+	for (unsigned i = 0; i < 12; i++) {
+		struct talk t = i % 2 ? TICKET_PSK : ID_PSK, u = t;
+
+		c->done += talk(c->tls, &t);
+		u.resume = &t.session_data;
+		c->done += talk(c->tls, &u);
+		forget(&t);
+		forget(&u);
+	}
+	return NULL;
+}
+
+static void threads_share_one_while_others_are_loaded(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+	struct tls_options other = usual(VERIFY_CLIENT_OPTIONAL);
+	struct crowd crowd = { .tls = f.tls };
+	pthread_t threads[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, talk_often, &crowd), 0);
+	for (int i = 0; i < 10; i++)
+		tls_unref(load(&other, f.shared));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(crowd.done, 3 * 12 * 2);
+	stop(&f);
+}
+
 /* ---- failures ---- */
 
 static void explains_what_keeps_the_two_apart(void **state)
@@ -1291,6 +1330,7 @@ int main(void)
 		cmocka_unit_test(a_handshake_begun_before_trust_changed_leaves_nothing_that_resumes_after),
 		cmocka_unit_test(a_failed_reload_changes_nothing),
 		cmocka_unit_test(a_reference_outlives_the_loader),
+		cmocka_unit_test(threads_share_one_while_others_are_loaded),
 		cmocka_unit_test(explains_what_keeps_the_two_apart),
 		cmocka_unit_test(explains_the_alert_that_came),
 		cmocka_unit_test(explains_a_time_out_by_what_came_last),
