@@ -60,8 +60,7 @@ static void zones_go_by_name_too(void **state)
 	struct addr a;
 
 	(void)state;
-	if (lo == 0)
-		skip();
+	assert_int_not_equal(lo, 0); /* every Linux has one */
 	a = parse_one("[fe80::1%lo]:9");
 	assert_int_equal(a.scope, lo);
 	assert_refused("[fe80::1%nosuchzone]:9", "no network interface \"nosuchzone\"");
@@ -97,8 +96,6 @@ static void names_are_resolved_to_distinct_addresses(void **state)
 	int n = addr_parse("localhost:7", 4433, a, 8, err, sizeof(err)), i, j;
 
 	(void)state;
-	if (n < 0) /* a machine without a hosts file */
-		skip();
 	assert_in_range(n, 1, 8);
 	for (i = 0; i < n; i++) {
 		assert_true(addr_is_loopback(&a[i]));
