@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * flight: the server's current flight (RFC 6347 4.2.4), kept until the peer's answer, so that it can
+ * be sent again: packed into as few datagrams as the MTU allows, fragmented anew when the MTU
+ * shrinks, with fresh record sequence numbers in epoch 0. Pure: datagrams leave through a callback.
+ *
+ * GnuTLS hands over whole records (its MTU is set to the maximum); their epoch-0 record headers are
+ * written anew here. Records of epoch 1 (the Finished) are protected and leave verbatim each time:
+ * a byte-identical resend is safe for the nonce.
+ */
+#ifndef DTLSD_FLIGHT_H
+#define DTLSD_FLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLIGHT_MTU_MIN 228      /* UDP payload: the smallest that flights are cut for */
+#define FLIGHT_BYTES_MAX 131072 /* a flight that is larger is refused */
+
+struct flight;
+
+/* first_seq: sequence of the first epoch-0 record (RFC 6347 4.2.1: that of the ClientHello). */
+struct flight *flight_new(uint64_t first_seq);
+void flight_free(struct flight *f);
+
+/* The peer has answered: what is kept is dropped, and the next record begins a new flight. */
+void flight_begin(struct flight *f);
+/*
+ * Appends what GnuTLS pushed: one or more whole records, of handshake, ChangeCipherSpec, alert or of a
+ * later epoch. 0, -ENOMEM, -EMSGSIZE (FLIGHT_BYTES_MAX), -EBADMSG (not that); then nothing is appended.
+ */
+int flight_push(struct flight *f, const uint8_t *data, size_t len);
+bool flight_empty(const struct flight *f);
+bool flight_has_ccs(const struct flight *f); /* it ends our side of the handshake */
+
+/*
+ * Sends the part of the flight that was not sent yet (all of it after flight_rewind): calls out once per
+ * datagram with at most mtu bytes; less than FLIGHT_MTU_MIN is taken as that. A record that cannot be cut
+ * (epoch 1) and is larger goes alone.
+ * 0, or the first non-zero that out gave (the rest then counts as sent).
+ */
+int flight_send(struct flight *f, size_t mtu, int (*out)(void *ctx, const uint8_t *data, size_t len),
+		void *ctx);
+void flight_rewind(struct flight *f);
+
+/* Sequence that the next epoch-0 record would carry. */
+uint64_t flight_next_seq(const struct flight *f);
+
+#endif
