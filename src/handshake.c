@@ -325,7 +325,7 @@ static enum handshake_verdict fail_gnutls(struct handshake *h, int err)
 {
 	char text[256];
 
-	gnutls_alert_send_appropriate(h->session, err);
+	tls_send_alert(err, h->session, &h->report);
 	send_flight(h);
 	return fail(h, kind_of(h, err), tls_explain(err, h->session, &h->report, text, sizeof(text)));
 }
@@ -655,8 +655,11 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 		return HANDSHAKE_GOING;
 	if (!h->mtu_told) {
 		h->resends++;
-		/* RFC 6347 4.1.1.1: when resending does not help, the flight may be too large for the path */
-		if (h->resends % 2 == 0)
+		/*
+		 * RFC 6347 4.1.1.1: when resending does not help, the flight may be too large for the path. The
+		 * last step comes late: hardly a path is that narrow, and more datagrams lose more.
+		 */
+		if (h->resends == 2 || h->resends == 5)
 			h->mtu = mtu_below(h->mtu);
 		h->resend_ms = h->resend_ms * 2 < RESEND_MOST_MS ? h->resend_ms * 2 : RESEND_MOST_MS;
 	}

@@ -13,6 +13,8 @@
 
 #include <gnutls/gnutls.h>
 
+#include "tls_peer.h"
+
 enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
 
 struct tls_options {
@@ -53,45 +55,11 @@ struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls *t); /* NULL is fine */
 
 /*
- * What one handshake tells about itself beyond GnuTLS's error code. Owned by the handshake, which
- * lends it to tls_session_new; it must outlive the session.
- */
-#define TLS_CAUSE_MAX 160
-struct tls_report {
-	char cause[TLS_CAUSE_MAX]; /* "" or why a certificate or PSK identity was refused, for the log */
-	bool psk_unknown;          /* the identity was not found; a random key went on in its place */
-	uint8_t alert;             /* description that fits the cause better than GnuTLS's own; 0: none */
-	uint16_t client_version;   /* from the ClientHello, 0xfeff is DTLS 1.0; 0: not seen */
-};
-
-/*
  * A server session, DATAGRAM | NONBLOCK, ready for prestate, transport and gnutls_handshake: GnuTLS's
  * own retransmission and MTU put out of the way (timeouts of an hour, MTU at its maximum). Clears the
  * report. Takes no reference: the caller holds one on t until the session is freed. Uses the session's
  * user pointer, database pointer and handshake hook. 0, or a GnuTLS error code.
  */
 int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *out);
-
-/*
- * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject;
- * its first SAN when the subject is empty), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
- * malloc'd; the caller frees.
- */
-char *tls_identity(gnutls_session_t s);
-
-/*
- * One phrase for an operator: why this handshake failed ("no cipher suite in common", "client offers
- * DTLS 1.0 only; …", "client certificate refused: it has expired (CN=x)"). From the report where it knows
- * more. Returns buf. For a handshake that was given up, pass GNUTLS_E_TIMEDOUT: a wrong PSK and an unknown
- * identity end like that, as DTLS silently drops the Finished that does not decrypt.
- */
-const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report,
-			char *buf, size_t size);
-
-/*
- * Sends the fatal alert for a failed handshake: the one the report knows (unknown_ca, certificate_expired,
- * …) or GnuTLS's choice for the error; nothing where none is due. 0, or a GnuTLS error code.
- */
-int tls_send_alert(int gnutls_error, gnutls_session_t s, const struct tls_report *report);
 
 #endif

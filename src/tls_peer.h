@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_peer: what tls knows of the other side of a handshake: is its certificate good, who is it, and in
+ * an operator's words why it was refused. Users include tls.h.
+ */
+#ifndef DTLSD_TLS_PEER_H
+#define DTLSD_TLS_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+
+/*
+ * What one handshake tells about itself beyond GnuTLS's error code. Owned by the handshake, which
+ * lends it to tls_session_new; it must outlive the session.
+ */
+#define TLS_CAUSE_MAX 160
+struct tls_report {
+	char cause[TLS_CAUSE_MAX]; /* "" or why a certificate or PSK identity was refused, for the log */
+	bool psk_unknown;          /* the identity was not found; a random key went on in its place */
+	uint8_t alert;             /* description that fits the cause better than GnuTLS's own; 0: none */
+	uint16_t client_version;   /* from the ClientHello, 0xfeff is DTLS 1.0; 0: not seen */
+};
+
+/*
+ * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject;
+ * its first SAN when the subject is empty), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
+ * malloc'd; the caller frees.
+ */
+char *tls_identity(gnutls_session_t s);
+
+/*
+ * One phrase for an operator: why this handshake failed ("no cipher suite in common", "client offers
+ * DTLS 1.0 only; …", "client certificate refused: it has expired (CN=x)"). From the report where it knows
+ * more. Returns buf. For a handshake that was given up, pass GNUTLS_E_TIMEDOUT: a wrong PSK and an unknown
+ * identity end like that, as DTLS silently drops the Finished that does not decrypt.
+ */
+const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report,
+			char *buf, size_t size);
+
+/*
+ * Sends the fatal alert for a failed handshake: the one the report knows (unknown_ca, certificate_expired,
+ * …) or GnuTLS's choice for the error; nothing where none is due. 0, or a GnuTLS error code.
+ */
+int tls_send_alert(int gnutls_error, gnutls_session_t s, const struct tls_report *report);
+
+/* For tls.c. The session's user pointer is its tls_report. */
+int tls_peer_verify(gnutls_session_t s); /* for gnutls_certificate_set_verify_function */
+void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity);
+
+#endif
