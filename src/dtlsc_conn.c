@@ -50,12 +50,21 @@ static bool is_record_chain(const uint8_t *data, size_t len)
 	return false;
 }
 
+/*
+ * GnuTLS (3.7.9) ignores an alert that it reads in the same call in which it sent the second
+ * ClientHello, and then waits for ever. So an answer is left to the next call.
+ */
+static bool must_not_read(const struct conn *conn)
+{
+	return conn->handshaking && conn->just_sent;
+}
+
 static ssize_t conn_pull(gnutls_transport_ptr_t ptr, void *data, size_t size)
 {
 	struct conn *conn = ptr;
 	int errors = 0;
 
-	while (errors < SOCKET_ERRORS_MAX) {
+	while (errors < SOCKET_ERRORS_MAX && !must_not_read(conn)) {
 		ssize_t n = recv(conn->fd, data, size, MSG_DONTWAIT | MSG_TRUNC);
 
 		if (n >= 0 && (size_t)n <= size && is_record_chain(data, (size_t)n)) {
@@ -82,7 +91,7 @@ static int conn_pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
 	struct pollfd pfd = {.fd = conn->fd, .events = POLLIN};
 
 	(void)ms;
-	return poll(&pfd, 1, 0) > 0;
+	return !must_not_read(conn) && poll(&pfd, 1, 0) > 0;
 }
 
 /* An errno other than EAGAIN would end the session, and a lost datagram is no reason for that. */
@@ -104,6 +113,7 @@ static ssize_t conn_push(gnutls_transport_ptr_t ptr, const void *data, size_t le
 		return -1;
 	}
 	conn->blocked = false;
+	conn->just_sent = true;
 	if (n < 0)
 		conn->net_errno = errno;
 	return (ssize_t)len;
@@ -217,6 +227,17 @@ static void wait_for_flight(struct conn *conn, int64_t deadline)
 	poll(&pfd, 1, left > 0 ? (int)left : 0);
 }
 
+static int handshake_step(struct conn *conn)
+{
+	int ret;
+
+	conn->just_sent = false;
+	conn->handshaking = true;
+	ret = gnutls_handshake(conn->tls);
+	conn->handshaking = false;
+	return ret;
+}
+
 static enum dtlsc_exit conn_handshake(struct conn *conn)
 {
 	int64_t deadline = now_ms() + conn->options->timeout_ms;
@@ -225,7 +246,7 @@ static enum dtlsc_exit conn_handshake(struct conn *conn)
 	bool lowered = false;
 
 	for (;;) {
-		int ret = gnutls_handshake(conn->tls);
+		int ret = handshake_step(conn);
 		int64_t now = now_ms();
 
 		if (ret == GNUTLS_E_SUCCESS)

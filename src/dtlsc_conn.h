@@ -25,6 +25,8 @@ struct conn {
 	int fd; /* -1: not connected */
 	int net_errno;      /* of the socket since the last look at it; 0: none */
 	bool blocked;       /* a record waits for room in the socket's buffer: poll for POLLOUT */
+	bool handshaking;
+	bool just_sent;     /* in the present call of gnutls_handshake */
 	uint64_t datagrams; /* well-formed ones that came */
 	char peer[CONN_PEER_MAX];
 };

@@ -27,7 +27,7 @@
 #endif
 
 #define MTU_MIN 256   /* less does not hold one GnuTLS flight in the 32 datagrams it allows */
-#define MTU_MAX 65507 /* the largest UDP payload over IPv4 */
+#define MTU_MAX 16384 /* GnuTLS takes no more */
 #define SECONDS_MAX 86400
 
 enum option_code {

@@ -591,7 +591,7 @@ def _(_t):
             (["--mtu"], "'--mtu' needs an argument"),
             (["--insecure=yes", "a"], "takes no argument"),
             (["--mtu", "255", "a"], "--mtu '255'"),
-            (["--mtu", "65508", "a"], "--mtu '65508'"),
+            (["--mtu", "16385", "a"], "--mtu '16385'"),
             (["--mtu", "1200x", "a"], "--mtu '1200x'"),
             (["--timeout", "0", "a"], "--timeout '0'"),
             (["--timeout", "nan", "a"], "--timeout 'nan'"),
