@@ -223,7 +223,8 @@ static bool gate_open(struct log_gate *gate, uint32_t *held)
 	do {
 		uint64_t began = old >> 8;
 
-		opens = began == 0 || now < began || now - began >= LOG_WINDOW_S;
+		/* now < began: another thread opened it after this one read the clock */
+		opens = began == 0 || (now > began && now - began >= LOG_WINDOW_S);
 		if (opens) {
 			next = now << 8 | 1;
 		} else if ((old & 0xff) < LOG_BURST) {

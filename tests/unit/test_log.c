@@ -251,6 +251,32 @@ static void a_flood_is_held_back_and_counted(void **state)
 	flood(1, 1, "error: flood\n");
 }
 
+static unsigned lines_of(struct log_gate *gate, unsigned calls)
+{
+	unsigned i, lines = 0;
+
+	for (i = 0; i < calls; i++) {
+		log_write_limited(gate, LOG_ERROR_, NULL, "text");
+		lines += next_write()[0] != '\0';
+	}
+	return lines;
+}
+
+static void a_window_begins_with_its_first_line_and_never_with_an_older_clock(void **state)
+{
+	struct log_gate gate = { 0 };
+
+	(void)state;
+	mono_s = 3; /* just booted */
+	assert_int_equal(lines_of(&gate, 10), LOG_BURST);
+	mono_s = 3 + LOG_WINDOW_S - 1;
+	assert_int_equal(lines_of(&gate, 10), 0);
+	mono_s = 3 + LOG_WINDOW_S;
+	assert_int_equal(lines_of(&gate, 10), LOG_BURST);
+	mono_s -= 1; /* a thread that read the clock before the window was opened */
+	assert_int_equal(lines_of(&gate, 10), 0);
+}
+
 static void call_sites_are_limited_each_by_itself(void **state)
 {
 	unsigned i;
@@ -302,6 +328,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(errno_is_kept_and_can_be_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_journal_gets_priorities_and_no_date, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_is_held_back_and_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_window_begins_with_its_first_line_and_never_with_an_older_clock, setup, teardown),
 		cmocka_unit_test_setup_teardown(call_sites_are_limited_each_by_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_share_the_limit_and_lose_no_count, setup, teardown),
 	};

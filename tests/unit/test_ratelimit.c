@@ -39,6 +39,10 @@ static void tokens_come_at_the_rate_to_the_millisecond(void **state)
 	assert_false(ratelimit_take(&r, 199));
 	assert_true(ratelimit_take(&r, 200));
 	assert_int_equal(take_all(&r, 500), 3);
+	ratelimit_init(&r, 999, 1, 0);
+	assert_int_equal(take_all(&r, 0), 1);
+	assert_false(ratelimit_take(&r, 1)); /* 0.999 of a token */
+	assert_true(ratelimit_take(&r, 2));
 }
 
 static void asking_often_neither_gains_nor_loses(void **state)
