@@ -6,8 +6,8 @@
  *
  *	hello      ClientHellos without a cookie, answered by a HelloVerifyRequest or anything of 44 bytes
  *	handshake  full handshakes, in lots of --sessions
- *	echo       records of --size bytes, echoed; with --plain datagrams as long, without DTLS; with --gso N in
- *	           runs of N that travel as one message
+ *	echo       records of --size bytes, echoed; with --plain datagrams as long, without DTLS; with
+ *	           --gso N in runs of N that travel as one message
  *	idle       memory: --sessions that echo one record each and then sit there, and after they have left
  */
 #include <errno.h>
@@ -160,8 +160,8 @@ static struct outcome plan_measure(const struct options *o, struct plan *p)
 
 static void outcome_print(const struct outcome *r)
 {
-	printf("{\"units\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"cpu_ns\": %" PRIu64 ", \"wall_ns\": %" PRIu64
-	       ", \"ns_per_unit\": %.1f, \"busy\": %.3f}\n",
+	printf("{\"units\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"cpu_ns\": %" PRIu64
+	       ", \"wall_ns\": %" PRIu64 ", \"ns_per_unit\": %.1f, \"busy\": %.3f}\n",
 	       r->units, r->lost, r->cpu_ns, r->wall_ns, (double)r->cpu_ns / (double)r->units,
 	       (double)r->cpu_ns / (double)r->wall_ns);
 }
@@ -169,8 +169,8 @@ static void outcome_print(const struct outcome *r)
 static uint8_t *plan_allocate(struct plan *p, uint64_t messages)
 {
 	p->memory_len = messages * p->bytes;
-	p->memory = mmap(NULL, p->memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-			 -1, 0);
+	p->memory = mmap(NULL, p->memory_len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (p->memory == MAP_FAILED)
 		die("%zu bytes of records: %s", p->memory_len, strerror(errno));
 	return p->memory;
@@ -350,8 +350,8 @@ static uint32_t number(const char *text)
 
 static struct options options_read(int argc, char **argv)
 {
-	struct options o = {.sessions = 64, .size = 64, .gso = 1, .window = 64, .count = 200000, .warmup = 20000,
-			    .lanes = 16, .settle_s = 15};
+	struct options o = {.sessions = 64, .size = 64, .gso = 1, .window = 64, .count = 200000,
+			    .warmup = 20000, .lanes = 16, .settle_s = 15};
 	const struct {
 		const char *name;
 		uint32_t *value;

@@ -3,10 +3,9 @@
  * openssl_echo: a DTLS 1.2 echo server on OpenSSL as one would write it with care: one thread on epoll, a
  * listening socket for hellos (DTLSv1_listen with an HMAC cookie), and a connected socket for each peer.
  *
- * New sockets share the listener's port through SO_REUSEPORT. Between bind and connect such a socket can catch a
- * datagram of somebody else (it does for one hello in a hundred, a BPF program that sends all strangers to the
- * listener notwithstanding): it is lost, and its sender has to retransmit. No way around that is known with
- * sockets of this kind.
+ * New sockets share the listener's port through SO_REUSEPORT. Between bind and connect such a socket can
+ * catch a datagram of somebody else (under load it does for one hello in a hundred, also when a BPF program
+ * on the group points all strangers to the listener): it is lost, and its sender has to retransmit.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * source: one socket that speaks for thousands of peers. Bound to the wildcard address, it chooses a 127.x.y.z
- * for each datagram with packet info, and packet info says which peer an answer is for. So peers can be
- * mixed freely within one sendmmsg and one recvmmsg, and the generator stays cheaper than what it measures.
+ * source: one socket that speaks for thousands of peers. Bound to the wildcard address, it chooses a
+ * 127.x.y.z for each datagram with packet info, and packet info says which peer an answer is for. So peers
+ * can be mixed freely within one sendmmsg and one recvmmsg, and the generator stays cheaper than the server.
  */
 #ifndef BENCH_SOURCE_H
 #define BENCH_SOURCE_H
