@@ -22,7 +22,6 @@ struct piece {
 };
 
 #define PIECE_GRAIN 64u
-#define SEQUENCES 65536u /* message sequences do not wrap (RFC 6347 has no rule for it) */
 
 struct message {
 	struct piece *pieces; /* NULL: nothing came yet, type and length mean nothing */
@@ -32,7 +31,7 @@ struct message {
 };
 
 struct reassembly {
-	uint32_t expected;
+	uint32_t expected; /* wider than a sequence: they do not wrap, after the last comes none */
 	size_t bytes;
 	struct message messages[REASSEMBLY_MESSAGES]; /* by sequence modulo their number */
 };
@@ -217,8 +216,7 @@ void reassembly_pop(struct reassembly *r)
 
 	while (m->pieces)
 		reassembly_drop_piece(r, m, &m->pieces);
-	if (r->expected < SEQUENCES)
-		r->expected++;
+	r->expected++;
 }
 
 uint16_t reassembly_expected(const struct reassembly *r)

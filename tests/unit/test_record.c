@@ -783,6 +783,7 @@ static void wiping_leaves_no_key_and_frees_the_entry(void **state)
 	static const struct record_state zero;
 	struct record_cache *cache = record_cache_new(2);
 	struct ends e[3];
+	uint64_t misses;
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
@@ -803,11 +804,54 @@ static void wiping_leaves_no_key_and_frees_the_entry(void **state)
 		check_both_ways(&e[1], RECORD_AES_128_GCM, cache, seq);
 		check_both_ways(&e[2], RECORD_AES_128_GCM, cache, seq);
 	}
+	misses = record_cache_misses(cache);
 	record_wipe(&e[0].server, cache);
 	check_both_ways(&e[1], RECORD_AES_128_GCM, cache, 7);
 	check_both_ways(&e[2], RECORD_AES_128_GCM, cache, 7);
+	assert_true(record_cache_misses(cache) == misses);
 	record_cache_free(cache);
 	record_cache_free(NULL);
+}
+
+static long handles_held;
+
+static void *counted_calloc(size_t n, size_t size)
+{
+	handles_held++;
+	return calloc(n, size);
+}
+
+static void counted_free(void *p)
+{
+	handles_held -= p != NULL;
+	free(p);
+}
+
+static void the_memory_of_handles_goes_back(void **state)
+{
+	struct record_cache *cache = record_cache_new(2);
+	struct ends e[3];
+	long two;
+
+	(void)state;
+	gnutls_calloc = counted_calloc;
+	gnutls_free = counted_free;
+	handles_held = 0;
+	for (int i = 0; i < 3; i++)
+		ends_open(&e[i], RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+	check_both_ways(&e[0], RECORD_AES_128_GCM, cache, 1);
+	check_both_ways(&e[1], RECORD_AES_128_GCM, cache, 1);
+	two = handles_held;
+	assert_true(two > 0);
+	/* An evicted session's are gone, a wiped one's too, and the cache takes its own with it. */
+	check_both_ways(&e[2], RECORD_AES_128_GCM, cache, 1);
+	assert_int_equal(handles_held, two);
+	record_wipe(&e[2].server, cache);
+	assert_int_equal(handles_held, two / 2);
+	record_cache_free(cache);
+	assert_int_equal(handles_held, 0);
+	gnutls_calloc = calloc;
+	gnutls_free = free;
 }
 
 static void *no_memory(size_t n, size_t size)
@@ -898,6 +942,7 @@ int main(void)
 		cmocka_unit_test(a_hot_session_stays_while_cold_ones_pass),
 		cmocka_unit_test(states_may_be_moved_and_their_places_reused),
 		cmocka_unit_test(wiping_leaves_no_key_and_frees_the_entry),
+		cmocka_unit_test(the_memory_of_handles_goes_back),
 		cmocka_unit_test(without_memory_a_record_fails_and_the_next_one_works),
 		cmocka_unit_test(ciphers_are_known_by_number_name_and_size),
 	};
