@@ -288,7 +288,8 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d).connect()
-    good = c.seal(raw.DATA, b"ping\n")
+    good = c.seal(raw.DATA, b"ping\n", seq=70)
+    c.epoch_seq = 71
     bad = []
     for at in (0, 3, 4, 10, 13, 20, 21, len(good) - 17, len(good) - 1):
         for bit in (1, 0x80):
