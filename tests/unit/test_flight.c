@@ -23,7 +23,7 @@ static uint32_t random_below(uint32_t n)
 	return (uint32_t)(seed >> 33) % n;
 }
 
-/* ---- an allocator that fails when told to; the sanitizers bring their own ---- */
+/* ---- an allocator that fails when told to; sanitizers and valgrind bring their own ---- */
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -36,11 +36,7 @@ static uint32_t random_below(uint32_t n)
 
 static bool out_of_memory;
 
-#ifdef SANITIZED
-static const bool can_fail = false;
-#else
-static const bool can_fail = true;
-
+#ifndef SANITIZED
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
 
@@ -532,15 +528,17 @@ static void without_memory_nothing_is_appended(void **state)
 	int rc;
 
 	(void)state;
-	if (!can_fail)
-		skip();
 	f = flight_new(0);
 	push_message(f, 0, 10);
 	out_of_memory = true;
 	none = flight_new(0);
 	rc = flight_push(f, record, n);
 	out_of_memory = false;
-	assert_null(none);
+	if (none) {
+		flight_free(none);
+		flight_free(f);
+		skip();
+	}
 	assert_int_equal(rc, -ENOMEM);
 	peer_reset(&p, 1200, 0);
 	assert_int_equal(flight_send(f, 1200, peer_receive, &p), 0);
