@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINES_PER_TURN 32 /* then answers get their turn: what is not read in time is lost */
+#define LINES_PER_TURN 8  /* then answers get their turn: what is not read in time is lost */
+#define PAUSE_MS 1        /* between turns, or a long file would overrun the server's socket */
 #define CLOSING_MS 1000	  /* how long the server's own close_notify is waited for */
 
 enum phase {
@@ -192,7 +193,7 @@ static int poll_timeout(const struct client *c)
 	int64_t left;
 
 	if (c->phase == TALKING)
-		return c->more_lines && !c->conn.blocked ? 0 : -1;
+		return c->more_lines && !c->conn.blocked ? PAUSE_MS : -1;
 	left = c->until - now_ms();
 	return left > 0 ? (int)left : 0;
 }

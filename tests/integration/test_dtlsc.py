@@ -133,6 +133,8 @@ class Terminal(Process):
 
 
 def terminal(t, server, *options, term="xterm", columns=80):
+    if term == "xterm" and b"-libedit" in run([DTLSC, "--version"])[1]:
+        skip("dtlsc is built without libedit")
     argv = [DTLSC, "--x509cafile", certs.file("ca.pem"), *options, f"127.0.0.1:{server.port}"]
     client = Terminal(t, argv, term, columns)
     t.processes.append(client)
