@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <ev.h>
-#include <gnutls/crypto.h>
 
 #include "census.h"
 #include "clock.h"
@@ -229,8 +229,8 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 		.done_ctx = d,
 	};
 
-	if (gnutls_rnd(GNUTLS_RND_KEY, master, sizeof(master)) < 0) {
-		log_error("no random numbers from the system");
+	if (getrandom(master, sizeof(master), 0) != sizeof(master)) {
+		log_error("no random numbers from the system: %s", strerror(errno));
 		return false;
 	}
 	for (unsigned i = 0; i < d->worker_count; i++) {
@@ -240,7 +240,7 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 		if (!d->workers[i])
 			break;
 	}
-	gnutls_memset(master, 0, sizeof(master));
+	explicit_bzero(master, sizeof(master));
 	if (!d->workers[d->worker_count - 1])
 		log_error("cannot make %u workers: out of memory or file descriptors; lower --workers or raise ulimit -n",
 			  d->worker_count);

@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <gnutls/crypto.h>
+#include <sys/random.h>
 
 #include "bus.h"
 #include "classify.h"
@@ -25,12 +24,14 @@
 #include "wheel.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
+#define COOL_A_STEP 256       /* of these, looked at in one step: a round takes 4 s */
+#define COOL_EVERY_MS 250
 #define TIMERS_A_RUN 256
 #define VISITS_A_RUN 256
 #define BROADCASTS_MAX 64
 #define WAIT_MOST_MS 1000
-#define TRIM_SESSIONS 1000    /* sessions gone, after which freed memory is worth giving back */
-#define TRIM_EVERY_MS 10000
+#define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
+#define TRIM_EVERY_MS 5000
 
 struct broadcast {
 	struct broadcast *next;
@@ -57,8 +58,8 @@ struct engine {
 	unsigned broadcast_count;
 	bool draining;
 	uint64_t drain_cursor;
-	unsigned gone;       /* sessions since the last trim */
-	uint64_t trimmed_at;
+	unsigned freed;      /* since the last trim */
+	uint64_t trimmed_at, cooled_at;
 	uint64_t aead_seen;
 	struct txq txq;
 	struct metrics metrics;
@@ -136,7 +137,7 @@ static void remove_session(struct engine *e, struct session *s)
 	session_release(s);
 	census_leave(e->config.census, &s->node.flow.peer);
 	pool_put(e->pool, s);
-	e->gone++;
+	e->freed++;
 }
 
 static void settle_session(struct engine *e, struct session *s)
@@ -164,6 +165,7 @@ static void unfile_handshake(struct engine *e, struct handshake *h)
 	wheel_cancel(&e->handshake_timers, handshake_timer(h));
 	table_remove(e->handshakes, n);
 	census_handshake_over(e->config.census);
+	e->freed++;
 }
 
 /* It came to nothing, and its peer leaves. */
@@ -226,7 +228,7 @@ static void promote(struct engine *e, struct handshake *h)
 	}
 	s->node.flow = early.flow;
 	s->record = result.record;
-	gnutls_memset(&result.record, 0, sizeof(result.record));
+	explicit_bzero(&result.record, sizeof(result.record));
 	s->env = &e->env;
 	s->handler = e->config.handler;
 	s->identity = result.identity;
@@ -657,34 +659,57 @@ static bool run_drain(struct engine *e)
 	return table_count(e->sessions) || table_count(e->handshakes);
 }
 
-/* malloc keeps the pages between those still in use: give them back when enough peers have left. */
-static void trim(struct engine *e)
+/* A session that was not heard of for a few seconds keeps no AEAD handles. */
+static void cool(struct engine *e)
 {
-	if (e->gone < TRIM_SESSIONS || e->env.now - e->trimmed_at < TRIM_EVERY_MS)
+	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
-	e->gone = 0;
+	e->cooled_at = e->env.now;
+	if (record_cache_cool(e->env.cache, COOL_A_STEP))
+		e->freed++;
+}
+
+/*
+ * malloc keeps the pages of handshakes that are over: give them back when enough are. Milliseconds until
+ * that is due, UINT64_MAX: not in sight.
+ */
+static uint64_t trim(struct engine *e)
+{
+	uint64_t since = e->env.now - e->trimmed_at;
+
+	if (e->freed < TRIM_FREED)
+		return UINT64_MAX;
+	if (since < TRIM_EVERY_MS)
+		return TRIM_EVERY_MS - since;
+	e->freed = 0;
 	e->trimmed_at = e->env.now;
 	malloc_trim(0);
+	return UINT64_MAX;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 uint64_t engine_run(struct engine *e)
 {
-	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), a, b;
+	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), wait;
 	bool more;
 
 	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
 	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
 	more |= run_broadcasts(e);
 	more |= run_drain(e);
-	trim(e);
+	cool(e);
+	wait = trim(e);
 	metric_add(&e->metrics, METRIC_aead_set_up, misses - e->aead_seen);
 	e->aead_seen = misses;
 	txq_flush(&e->txq);
 	if (more)
 		return 0;
-	a = wheel_wait(&e->handshake_timers, now, WAIT_MOST_MS);
-	b = wheel_wait(&e->session_timers, now, WAIT_MOST_MS);
-	return a < b ? a : b;
+	wait = least(wait, wheel_wait(&e->handshake_timers, now, WAIT_MOST_MS));
+	return least(wait, wheel_wait(&e->session_timers, now, WAIT_MOST_MS));
 }
 
 void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s)
@@ -719,7 +744,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.mtu = c->mtu,
 	};
 	engine_time(e, now_ms, wall_s);
-	if (gnutls_rnd(GNUTLS_RND_RANDOM, &e->hash_key, sizeof(e->hash_key)) == 0) {
+	if (getrandom(&e->hash_key, sizeof(e->hash_key), 0) == sizeof(e->hash_key)) {
 		e->sessions = table_new(&e->hash_key);
 		e->handshakes = table_new(&e->hash_key);
 	}
@@ -765,7 +790,7 @@ void engine_free(struct engine *e)
 		record_cache_free(e->env.cache);
 	txq_destroy(&e->txq);
 	cookie_wipe(&e->keys);
-	gnutls_memset(e->scratch, 0, sizeof(e->scratch));
+	explicit_bzero(e->scratch, sizeof(e->scratch));
 	tls_unref(e->tls);
 	free(e);
 }

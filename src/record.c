@@ -25,6 +25,7 @@ struct record_cache {
 	uint64_t misses;
 	uint32_t count;
 	uint32_t hand;
+	uint32_t cooled; /* where record_cache_cool goes on */
 	struct record_entry entry[];
 };
 
@@ -92,6 +93,23 @@ void record_cache_free(struct record_cache *c)
 uint64_t record_cache_misses(const struct record_cache *c)
 {
 	return c->misses;
+}
+
+bool record_cache_cool(struct record_cache *c, unsigned n)
+{
+	bool freed = false;
+
+	for (; n > 0; n--) {
+		struct record_entry *e = &c->entry[c->cooled];
+
+		c->cooled = (c->cooled + 1) % c->count;
+		if (e->ticket && !e->recent) {
+			record_entry_clear(e);
+			freed = true;
+		}
+		e->recent = false;
+	}
+	return freed;
 }
 
 static bool record_owns_entry(const struct record_state *s, const struct record_cache *c)

@@ -721,6 +721,29 @@ static void a_session_in_the_cache_is_keyed_once(void **state)
 	record_cache_free(cache);
 }
 
+static void what_cools_down_is_freed_and_keyed_again_when_needed(void **state)
+{
+	struct record_cache *cache = record_cache_new(4);
+	struct ends e[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		ends_open(&e[i], RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+		check_both_ways(&e[i], RECORD_AES_128_GCM, cache, 1);
+	}
+	assert_false(record_cache_cool(cache, 4)); /* both were used since the last round */
+	check_both_ways(&e[0], RECORD_AES_128_GCM, cache, 2);
+	assert_true(record_cache_cool(cache, 4));  /* the other one goes */
+	assert_true(record_cache_misses(cache) == 4);
+	check_both_ways(&e[0], RECORD_AES_128_GCM, cache, 3);
+	assert_true(record_cache_misses(cache) == 4);
+	check_both_ways(&e[1], RECORD_AES_128_GCM, cache, 2);
+	assert_true(record_cache_misses(cache) == 6);
+	record_cache_cool(cache, 8);
+	assert_false(record_cache_cool(cache, 4)); /* nothing is left to free */
+	record_cache_free(cache);
+}
+
 static void a_hot_session_stays_while_cold_ones_pass(void **state)
 {
 	struct record_cache *cache = record_cache_new(4);
@@ -940,6 +963,7 @@ int main(void)
 		cmocka_unit_test(sessions_share_few_entries_and_never_keys),
 		cmocka_unit_test(a_session_in_the_cache_is_keyed_once),
 		cmocka_unit_test(a_hot_session_stays_while_cold_ones_pass),
+		cmocka_unit_test(what_cools_down_is_freed_and_keyed_again_when_needed),
 		cmocka_unit_test(states_may_be_moved_and_their_places_reused),
 		cmocka_unit_test(wiping_leaves_no_key_and_frees_the_entry),
 		cmocka_unit_test(the_memory_of_handles_goes_back),
