@@ -17,6 +17,7 @@
 
 static gnutls_priority_t priority;
 static gnutls_certificate_credentials_t credentials;
+static unsigned init_flags;
 
 /* One handshake under way. */
 struct lane {
@@ -33,8 +34,9 @@ static void check(int error, const char *what)
 		die("%s: %s", what, gnutls_strerror(error));
 }
 
-void client_init(void)
+void client_init(bool tickets)
 {
+	init_flags = tickets ? 0 : GNUTLS_NO_TICKETS;
 	check(gnutls_priority_init(&priority, PRIORITY, NULL), "priority");
 	check(gnutls_certificate_allocate_credentials(&credentials), "credentials");
 }
@@ -78,8 +80,7 @@ static gnutls_session_t session_new(void *transport, gnutls_push_func push)
 {
 	gnutls_session_t s;
 
-	check(gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS),
-	      "gnutls_init");
+	check(gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | init_flags), "gnutls_init");
 	check(gnutls_priority_set(s, priority), "gnutls_priority_set");
 	check(gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, credentials), "gnutls_credentials_set");
 	gnutls_transport_set_ptr(s, transport);

@@ -26,7 +26,8 @@ struct secure {
 	gnutls_aead_cipher_hd_t writer, reader;
 };
 
-void client_init(void);
+/* tickets: whether the clients take session tickets, as most do; none is ever used. */
+void client_init(bool tickets);
 
 /* A ClientHello without a cookie, as GnuTLS makes it. Its length. */
 size_t client_hello(uint8_t hello[static HELLO_MAX]);

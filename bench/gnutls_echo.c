@@ -33,7 +33,7 @@ static struct {
 	int fd;
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t credentials;
-	gnutls_datum_t cookie_key;
+	gnutls_datum_t cookie_key, ticket_key;
 	struct peer *buckets[BUCKETS];
 	uint32_t shaking; /* handshakes under way */
 	/* The datagram in hand. */
@@ -104,6 +104,7 @@ static void peer_new(struct peer **at, const struct sockaddr_in *a, gnutls_dtls_
 	check(gnutls_init(&p->session, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK), "gnutls_init");
 	check(gnutls_priority_set(p->session, server.priority), "gnutls_priority_set");
 	check(gnutls_credentials_set(p->session, GNUTLS_CRD_CERTIFICATE, server.credentials), "credentials");
+	check(gnutls_session_ticket_enable_server(p->session, &server.ticket_key), "tickets");
 	gnutls_dtls_prestate_set(p->session, prestate);
 	gnutls_dtls_set_mtu(p->session, 16384);
 	gnutls_transport_set_ptr(p->session, p);
@@ -216,6 +217,7 @@ int main(int argc, char **argv)
 	check(gnutls_certificate_set_x509_key_file(server.credentials, argv[1], argv[2], GNUTLS_X509_FMT_PEM),
 	      argv[1]);
 	check(gnutls_key_generate(&server.cookie_key, GNUTLS_COOKIE_KEY_SIZE), "cookie key");
+	check(gnutls_session_ticket_key_generate(&server.ticket_key), "ticket key");
 	bound = parse_endpoint(argv[3]);
 	server.fd = open_udp(&bound, 0);
 	deepen_queues(server.fd);

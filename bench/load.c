@@ -31,7 +31,7 @@ struct options {
 	struct sockaddr_in server;
 	pid_t pid;
 	uint32_t sessions, size, gso, window, count, warmup, lanes, settle_s;
-	bool plain;
+	bool plain, no_tickets;
 };
 
 /* Messages of equal length, round-robin over peers; message i lies at i * bytes. */
@@ -277,19 +277,11 @@ static void run_echo(const struct options *o)
 	outcome_print(&r);
 }
 
-/* Reads the memory each second until it has stopped to shrink, settle_s seconds at most. */
+/* A server may give memory back some time after it has become free. */
 static long settled_rss_kb(const struct options *o)
 {
-	long now = process_rss_kb(o->pid), before;
-
-	for (uint32_t s = 0; s < o->settle_s; s += 3) {
-		sleep(s + 3 < o->settle_s ? 3 : o->settle_s - s);
-		before = now;
-		now = process_rss_kb(o->pid);
-		if (now == before && s)
-			break;
-	}
-	return now;
+	sleep(o->settle_s);
+	return process_rss_kb(o->pid);
 }
 
 static uint64_t echo_once(const struct options *o, struct source *source, struct secure *sessions, uint32_t n)
@@ -360,13 +352,14 @@ static struct options options_read(int argc, char **argv)
 		{"count", &o.count}, {"warmup", &o.warmup}, {"lanes", &o.lanes}, {"settle", &o.settle_s},
 	};
 	enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
-	struct option longs[NUMBERS + 3] = {{0}};
+	struct option longs[NUMBERS + 4] = {{0}};
 	int c;
 
 	for (int i = 0; i < NUMBERS; i++)
 		longs[i] = (struct option){numbers[i].name, required_argument, NULL, 'N' + i};
 	longs[NUMBERS] = (struct option){"pid", required_argument, NULL, 'A'};
 	longs[NUMBERS + 1] = (struct option){"plain", no_argument, NULL, 'B'};
+	longs[NUMBERS + 2] = (struct option){"no-tickets", no_argument, NULL, 'C'};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c >= 'N' && c < 'N' + NUMBERS)
 			*numbers[c - 'N'].value = number(optarg);
@@ -374,12 +367,14 @@ static struct options options_read(int argc, char **argv)
 			o.pid = (pid_t)number(optarg);
 		else if (c == 'B')
 			o.plain = true;
+		else if (c == 'C')
+			o.no_tickets = true;
 		else
 			exit(2);
 	}
 	if (argc - optind != 2 || o.pid == 0)
 		die("usage: load --pid PID [--sessions N] [--size BYTES] [--gso N] [--plain] [--window N]\n"
-		    "            [--count N] [--warmup N] [--lanes N] [--settle SECONDS]\n"
+		    "            [--count N] [--warmup N] [--lanes N] [--settle SECONDS] [--no-tickets]\n"
 		    "            hello|handshake|echo|idle IPV4:PORT");
 	if (!o.sessions || !o.size || o.size > 16384 || !o.gso || o.gso > 64 || !o.window || !o.lanes ||
 	    !o.count || !o.warmup || o.sessions + (uint64_t)o.count > SOURCE_PEERS_MAX)
@@ -393,7 +388,7 @@ int main(int argc, char **argv)
 {
 	struct options o = options_read(argc, argv);
 
-	client_init();
+	client_init(!o.no_tickets);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		if (strcmp(modes[i].name, o.mode) == 0) {
 			modes[i].run(&o);

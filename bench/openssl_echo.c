@@ -2,6 +2,7 @@
 /*
  * openssl_echo: a DTLS 1.2 echo server on OpenSSL as one would write it with care: one thread on epoll, a
  * listening socket for hellos (DTLSv1_listen with an HMAC cookie), and a connected socket for each peer.
+ * Session tickets are issued, as by dtlsd.
  *
  * New sockets share the listener's port through SO_REUSEPORT. Between bind and connect such a socket can
  * catch a datagram of somebody else (under load it does for one hello in a hundred, also when a BPF program
@@ -86,8 +87,7 @@ static SSL_CTX *context_new(const char *cert, const char *key)
 		ERR_print_errors_fp(stderr);
 		die("no OpenSSL context from %s and %s", cert, key);
 	}
-	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_QUERY_MTU |
-				       SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cookie_generate_cb(c, cookie_generate);
