@@ -16,16 +16,15 @@ class Network:
     server, client = "10.9.0.1", "10.9.1.1"
 
     def __init__(self, t, mtu, where):
-        """where: the small link is "far" (between router and client) or "near" (the daemon's own)."""
+        """where: the link between router and client is small ("far") or the daemon's own route ("near")."""
         self.t = t
         self.holders = {}
         root = self._hold(["unshare", "--user", "--map-root-user", "--net"], "router", None)
         for name in ("server", "client"):
             self._hold(["nsenter", *self._enter(root), "unshare", "--net"], name, root)
-        near, far = (mtu, 1500) if where == "near" else (1500, mtu)
-        self._link("server", self.server, "10.9.0.2", near)
-        self._link("client", self.client, "10.9.1.2", far)
-        self._in("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", fallback="/proc/sys/net/ipv4/ip_forward")
+        self._link("server", self.server, "10.9.0.2", 1500, mtu if where == "near" else 1500)
+        self._link("client", self.client, "10.9.1.2", mtu if where == "far" else 1500, 1500)
+        self.run("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", fallback="/proc/sys/net/ipv4/ip_forward")
 
     def _hold(self, how, name, _parent):
         try:
@@ -65,7 +64,8 @@ class Network:
         """The words to put before a command so that it runs in a namespace."""
         return ["nsenter", *self._enter(self.holders[name])]
 
-    def _in(self, name, *command, fallback=None):
+    def run(self, name, *command, fallback=None):
+        """Runs a command of the set-up; where it cannot be, the case is skipped."""
         try:
             done = subprocess.run([*self.enter(name), *command], capture_output=True, text=True, check=False)
         except FileNotFoundError as e:
@@ -76,12 +76,12 @@ class Network:
         if done.returncode:
             skip(f"cannot set up the network: {' '.join(command)}: {done.stderr.strip()}")
 
-    def _link(self, name, address, gateway, mtu):
+    def _link(self, name, address, gateway, mtu, route_mtu):
         peer = f"r-{name}"
-        self._in(name, "ip", "link", "add", "eth", "type", "veth", "peer", "name", peer, "netns",
+        self.run(name, "ip", "link", "add", "eth", "type", "veth", "peer", "name", peer, "netns",
                  str(self.holders["router"]))
         for where, device, own in ((name, "eth", address), ("router", peer, gateway)):
-            self._in(where, "ip", "address", "add", own + "/24", "dev", device)
-            self._in(where, "ip", "link", "set", device, "mtu", str(mtu), "up")
-        self._in(name, "ip", "link", "set", "lo", "up")
-        self._in(name, "ip", "route", "add", "default", "via", gateway)
+            self.run(where, "ip", "address", "add", own + "/24", "dev", device)
+            self.run(where, "ip", "link", "set", device, "mtu", str(mtu), "up")
+        self.run(name, "ip", "link", "set", "lo", "up")
+        self.run(name, "ip", "route", "add", "default", "via", gateway, "mtu", str(route_mtu))

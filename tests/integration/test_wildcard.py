@@ -9,6 +9,7 @@ import sys
 import certs
 import clients
 import dtlsraw as raw
+import netns
 from harness import SCALE, case, check, check_equal, main
 
 
@@ -63,6 +64,19 @@ def _(t):
     for host in [*IPV4, "::1"]:
         check_equal(source_of_answer(t, (host, d.port)), (host, d.port), "source of the answer")
         talk(t, d, host)
+
+
+@case("[::]: several IPv6 addresses of one link")
+def _(t):
+    net = netns.Network(t, 1500, "far")
+    for address in ("fd09::1", "fd09::2", "fd09::3"):
+        net.run("server", "ip", "address", "add", address + "/64", "dev", "eth", "nodad")
+    net.run("router", "ip", "address", "add", "fd09::9/64", "dev", "r-server", "nodad")
+    d = t.daemon(*certs.server_options(), addresses=["[::]:%d"], wrapper=net.enter("server"))
+    for d.host in ("fd09::1", "fd09::2", "fd09::3"):
+        # its socket is connected: an answer from another address would not reach it
+        c = t.client([*net.enter("router"), *clients.openssl(d)])
+        c.ask("whoami", r"^\[fd09::9\]:\d+$")
 
 
 @case("one client socket has a session of its own with each address")
