@@ -24,12 +24,11 @@
 #include "wheel.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
-#define COOL_A_STEP 256       /* of these, looked at in one step: a round takes 4 s */
-#define COOL_EVERY_MS 250
+#define COOL_EVERY_MS 1000    /* a quarter of them is looked at each time, whether it is still hot */
 #define TIMERS_A_RUN 256
 #define VISITS_A_RUN 256
 #define BROADCASTS_MAX 64
-#define WAIT_MOST_MS 1000
+#define WAIT_MOST_MS COOL_EVERY_MS
 #define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
 #define TRIM_EVERY_MS 5000
 
@@ -665,8 +664,7 @@ static void cool(struct engine *e)
 	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
 	e->cooled_at = e->env.now;
-	if (record_cache_cool(e->env.cache, COOL_A_STEP))
-		e->freed++;
+	e->freed += record_cache_cool(e->env.cache, HOT_SESSIONS / 4);
 }
 
 /*

@@ -95,9 +95,9 @@ uint64_t record_cache_misses(const struct record_cache *c)
 	return c->misses;
 }
 
-bool record_cache_cool(struct record_cache *c, unsigned n)
+unsigned record_cache_cool(struct record_cache *c, unsigned n)
 {
-	bool freed = false;
+	unsigned freed = 0;
 
 	for (; n > 0; n--) {
 		struct record_entry *e = &c->entry[c->cooled];
@@ -105,7 +105,7 @@ bool record_cache_cool(struct record_cache *c, unsigned n)
 		c->cooled = (c->cooled + 1) % c->count;
 		if (e->ticket && !e->recent) {
 			record_entry_clear(e);
-			freed = true;
+			freed++;
 		}
 		e->recent = false;
 	}

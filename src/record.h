@@ -60,9 +60,9 @@ void record_cache_free(struct record_cache *c);
 uint64_t record_cache_misses(const struct record_cache *c);
 /*
  * Frees the handles of those among the next n entries that were not used since their last visit, so that sessions
- * that fell silent cost their keys only. True: something was freed.
+ * that fell silent cost their keys only. How many that were.
  */
-bool record_cache_cool(struct record_cache *c, unsigned n);
+unsigned record_cache_cool(struct record_cache *c, unsigned n);
 
 /* Name as in GnuTLS priority strings, "AES-128-GCM". */
 const char *record_cipher_name(enum record_cipher c);
