@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "secure.h"
+#include "shake.h"
 #include "source.h"
 #include "util.h"
 
@@ -207,13 +209,14 @@ static uint64_t sessions_close(struct source *source, struct secure *sessions, u
 
 static void run_hello(const struct options *o)
 {
-	static uint8_t hello[HELLO_MAX];
-	struct plan p = {.source = source_new(&o->server), .memory = hello, .same = true, .units = 1,
+	static struct shake hello;
+	struct plan p = {.source = source_new(&o->server), .memory = hello.flight, .same = true, .units = 1,
 			 .peers = o->sessions, .window = o->window, .answer = 44,
 			 .answer_type = CONTENT_HANDSHAKE};
 	struct outcome r;
 
-	p.bytes = client_hello(hello);
+	shake_begin(&hello, NULL);
+	p.bytes = hello.flight_len;
 	r = plan_measure(o, &p);
 	outcome_print(&r);
 }
@@ -388,7 +391,7 @@ int main(int argc, char **argv)
 {
 	struct options o = options_read(argc, argv);
 
-	client_init(!o.no_tickets);
+	shake_setup(!o.no_tickets);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		if (strcmp(modes[i].name, o.mode) == 0) {
 			modes[i].run(&o);

@@ -87,7 +87,8 @@ static SSL_CTX *context_new(const char *cert, const char *key)
 		ERR_print_errors_fp(stderr);
 		die("no OpenSSL context from %s and %s", cert, key);
 	}
-	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_QUERY_MTU |
+				       SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cookie_generate_cb(c, cookie_generate);
