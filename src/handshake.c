@@ -699,10 +699,11 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	}
 	/*
 	 * GnuTLS does not export its replay window. All that it has taken in epoch 1 is the Finished, so
-	 * what follows that is new.
+	 * everything else is new, also data that was sent before a Finished that had to be sent again.
 	 */
 	read_seq = (read_seq & ~DTLS_SEQ_MAX) | ((h->finished_seq + 1) & DTLS_SEQ_MAX);
 	record_init(&out->record, c, &in, read_seq, &outgoing, write_seq);
+	out->record.read_window = 1;
 	gnutls_memset(&in, 0, sizeof(in));
 	gnutls_memset(&outgoing, 0, sizeof(outgoing));
 	out->identity = tls_identity(h->session);
