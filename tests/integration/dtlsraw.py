@@ -284,6 +284,7 @@ class Client(Peer):
         self.epoch_seq = 0
         self.inbox = []            # (type, plaintext) of protected records
         self.server_verified = False
+        self.finished = b""        # our Finished message
 
     # sending
 
@@ -348,10 +349,10 @@ class Client(Peer):
         self.derive()
         out.append(self.plain(CCS, b"\x01"))
         verify = prf(self.master, b"client finished", hashlib.sha256(self.transcript).digest(), 12)
-        finished = handshake(FINISHED, verify, self.message_seq)
-        self.transcript += finished
+        self.finished = handshake(FINISHED, verify, self.message_seq)
+        self.transcript += self.finished
         self.message_seq += 1
-        out.append(self.seal(HANDSHAKE, finished))
+        out.append(self.seal(HANDSHAKE, self.finished))
         return out
 
     def take_finish(self):
