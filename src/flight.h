@@ -4,7 +4,7 @@
  * be sent again: packed into as few datagrams as the MTU allows, fragmented anew when the MTU
  * shrinks, with fresh record sequence numbers in epoch 0. Pure: datagrams leave through a callback.
  *
- * GnuTLS hands over whole records (its MTU is set to the maximum); their epoch-0 record headers are
+ * GnuTLS hands over whole records, cut for an MTU that is not the path's; their epoch-0 record headers are
  * written anew here. Records of epoch 1 (the Finished) are protected and leave verbatim each time:
  * a byte-identical resend is safe for the nonce.
  */

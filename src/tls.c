@@ -32,7 +32,14 @@ const char TLS_PRIORITY_DEFAULT[] =
 #define FILE_SIZE_MAX (64u << 20)
 #define PRIORITY_MAX 4096
 #define TIMEOUT_OFF_MS (3600u * 1000)
-#define MTU_OFF 16384 /* GnuTLS's maximum */
+/*
+ * GnuTLS allocates its MTU twice for each message of a flight. What is over 1 KiB is slow with malloc, so
+ * where all messages are short a small one saves a tenth of a handshake; a long chain takes the maximum,
+ * since GnuTLS fails at 32 fragments. The flight is cut for the path later in either case.
+ */
+#define MTU_LARGE 16384
+#define MTU_SMALL 896
+#define MTU_SMALL_CHAIN 700 /* bytes of DER that fit into one record of it, with headers */
 #define VERIFY_BITS_MAX 8192 /* a stranger's certificate must not choose how long we compute */
 #define VERIFY_DEPTH_MAX 8
 #define DIGEST_SIZE 32
@@ -59,6 +66,7 @@ struct tls {
 	uint64_t generation;       /* of the cache */
 	gnutls_certificate_request_t request;
 	gnutls_pk_algorithm_t key_type; /* of the certificate's key */
+	unsigned mtu;                   /* for GnuTLS, see MTU_SMALL */
 };
 
 /* One tls_load under way. */
@@ -292,6 +300,19 @@ static int set_key_pair(struct loader *l, const struct chain *chain)
 	return 0;
 }
 
+static void choose_mtu(struct tls *t, const struct chain *chain)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < chain->count; i++) {
+		size_t size = 0;
+
+		gnutls_x509_crt_export(chain->certs[i], GNUTLS_X509_FMT_DER, NULL, &size);
+		total += size;
+	}
+	t->mtu = total <= MTU_SMALL_CHAIN ? MTU_SMALL : MTU_LARGE;
+}
+
 static int load_certificate(struct loader *l)
 {
 	struct chain chain = { NULL, 0 };
@@ -310,8 +331,10 @@ static int load_certificate(struct loader *l)
 	rc = check_leaf(l, chain.certs[0]);
 	if (rc == 0)
 		rc = set_key_pair(l, &chain);
-	if (rc == 0)
+	if (rc == 0) {
 		warn_dates(l->o->x509certfile, &chain);
+		choose_mtu(l->tls, &chain);
+	}
 	chain_free(&chain);
 	return rc;
 }
@@ -642,6 +665,7 @@ struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, cha
 		return NULL;
 	}
 	atomic_init(&l.tls->refs, 1);
+	l.tls->mtu = MTU_SMALL;
 	l.tls->shared = shared;
 	rc = load_all(&l);
 	gnutls_hash_deinit(l.trust, trust);
@@ -727,7 +751,7 @@ static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 	gnutls_handshake_set_hook_function(s, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
 					   on_client_hello);
 	gnutls_dtls_set_timeouts(s, TIMEOUT_OFF_MS, TIMEOUT_OFF_MS);
-	gnutls_dtls_set_mtu(s, MTU_OFF);
+	gnutls_dtls_set_mtu(s, t->mtu);
 	return 0;
 }
 

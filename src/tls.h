@@ -56,7 +56,7 @@ void tls_unref(struct tls *t); /* NULL is fine */
 
 /*
  * A server session, DATAGRAM | NONBLOCK, ready for prestate, transport and gnutls_handshake: GnuTLS's
- * own retransmission and MTU put out of the way (timeouts of an hour, MTU at its maximum). Clears the
+ * own retransmission and MTU put out of the way (flight does both). Clears the
  * report. Takes no reference: the caller holds one on t until the session is freed. Uses the session's
  * user pointer, database pointer and handshake hook. 0, or a GnuTLS error code.
  */
