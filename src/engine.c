@@ -30,7 +30,8 @@
 #define BROADCASTS_MAX 64
 #define WAIT_MOST_MS COOL_EVERY_MS
 #define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
-#define TRIM_EVERY_MS 5000
+#define TRIM_QUIET_MS 2000    /* since the last of them: under load the pages are needed again */
+#define TRIM_LATEST_MS 60000
 
 struct broadcast {
 	struct broadcast *next;
@@ -58,7 +59,7 @@ struct engine {
 	bool draining;
 	uint64_t drain_cursor;
 	unsigned freed;      /* since the last trim */
-	uint64_t trimmed_at, cooled_at;
+	uint64_t freed_at, trimmed_at, cooled_at;
 	uint64_t aead_seen;
 	struct txq txq;
 	struct metrics metrics;
@@ -102,6 +103,13 @@ static struct handshake *find_handshake(struct engine *e, const struct flow *flo
 
 /* ---- sessions come and go ---- */
 
+static void note_freed(struct engine *e, unsigned n)
+{
+	e->freed += n;
+	if (n)
+		e->freed_at = e->env.now;
+}
+
 static const enum metric end_metric[] = {
 	[SESSION_END_PEER] = METRIC_session_closed_peer,
 	[SESSION_END_LOCAL] = METRIC_session_closed_local,
@@ -136,7 +144,7 @@ static void remove_session(struct engine *e, struct session *s)
 	session_release(s);
 	census_leave(e->config.census, &s->node.flow.peer);
 	pool_put(e->pool, s);
-	e->freed++;
+	note_freed(e, 1);
 }
 
 static void settle_session(struct engine *e, struct session *s)
@@ -164,7 +172,7 @@ static void unfile_handshake(struct engine *e, struct handshake *h)
 	wheel_cancel(&e->handshake_timers, handshake_timer(h));
 	table_remove(e->handshakes, n);
 	census_handshake_over(e->config.census);
-	e->freed++;
+	note_freed(e, 1);
 }
 
 /* It came to nothing, and its peer leaves. */
@@ -664,7 +672,12 @@ static void cool(struct engine *e)
 	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
 	e->cooled_at = e->env.now;
-	e->freed += record_cache_cool(e->env.cache, HOT_SESSIONS / 4);
+	note_freed(e, record_cache_cool(e->env.cache, HOT_SESSIONS / 4));
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 /*
@@ -673,21 +686,16 @@ static void cool(struct engine *e)
  */
 static uint64_t trim(struct engine *e)
 {
-	uint64_t since = e->env.now - e->trimmed_at;
+	uint64_t now = e->env.now, due = least(e->freed_at + TRIM_QUIET_MS, e->trimmed_at + TRIM_LATEST_MS);
 
 	if (e->freed < TRIM_FREED)
 		return UINT64_MAX;
-	if (since < TRIM_EVERY_MS)
-		return TRIM_EVERY_MS - since;
+	if (now < due)
+		return due - now;
 	e->freed = 0;
-	e->trimmed_at = e->env.now;
+	e->trimmed_at = now;
 	malloc_trim(0);
 	return UINT64_MAX;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 uint64_t engine_run(struct engine *e)
@@ -726,6 +734,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		return NULL;
 	e->config = *c;
 	e->tls = tls_ref(c->tls);
+	e->trimmed_at = now_ms;
 	e->host = (struct handler_host){ host_broadcast, host_roster };
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
