@@ -261,6 +261,18 @@ def _(t):
         check_equal(d.counters()["handshake_resumed"], 1, "resumptions")
 
 
+@case("all libraries: a ticket larger than a datagram, with the client's certificate in it, resumes")
+def _(t):
+    cert = certs.large_client()
+    d = t.daemon(*ECDSA(), *certs.ca_options("required"))
+    hang_up(openssl_resumes(t, d, ["-mtu", "500"], cert=cert))
+    for client, more in ((clients.gnutls, ["--resume"]), (clients.mbedtls, ["--resume", "ticket"])):
+        c = t.client(client(d, cert=cert, more=more))
+        c.expect(r"This is a resumed session|^connected \S+ \S+ resumed$")
+        c.ask("whoami", r"CN=large-client")
+        hang_up(c)
+
+
 # ---- handlers --------------------------------------------------------------------------------------------
 
 
