@@ -6,7 +6,7 @@
 #include "shake.h"
 #include "util.h"
 
-#define RETRANSMIT_NS UINT64_C(100000000)
+#define RETRANSMIT_NS UINT64_C(200000000)
 #define TRIES 100
 
 /* A place for one handshake under way. */
