@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -37,7 +38,8 @@ struct daemon {
 	struct census *census;
 	unsigned worker_count;
 	struct worker **workers;
-	unsigned running;
+	bool running;
+	atomic_uint finished;       /* workers that have come to their end */
 	struct udp_socket *sockets; /* by worker, then by listener */
 	unsigned listeners;         /* opened */
 	int pid_fd;
@@ -203,6 +205,7 @@ static void worker_is_done(void *ctx)
 {
 	struct daemon *d = ctx;
 
+	atomic_fetch_add(&d->finished, 1);
 	ev_async_send(d->loop, &d->done);
 }
 
@@ -257,7 +260,7 @@ static bool start_workers(struct daemon *d)
 				  strerror(-err));
 			return false;
 		}
-		d->running++;
+		d->running = true;
 	}
 	return true;
 }
@@ -330,10 +333,12 @@ static void on_done(struct ev_loop *loop, ev_async *a, int events)
 	struct daemon *d = a->data;
 
 	(void)events;
-	/* several workers may share one wake-up: joining waits for each of them */
+	/* until the last of them a second signal can still hurry them */
+	if (atomic_load(&d->finished) < d->worker_count)
+		return;
 	for (unsigned i = 0; i < d->worker_count; i++)
 		worker_join(d->workers[i]);
-	d->running = 0;
+	d->running = false;
 	ev_break(loop, EVBREAK_ALL);
 }
 
