@@ -20,6 +20,8 @@
 #define FINISHED_GRACE_MS 500  /* the same for a Finished that does not open */
 #define EARLY_RECORDS 8        /* epoch-1 records held until there are keys */
 #define EARLY_BYTES 16384
+#define EARLY_FINISHED 4       /* of their own: whatever else waits, there is room for a Finished */
+#define FINISHED_MOST 128      /* 24 bytes, explicit nonce and tag; more is none */
 #define TURNS_MAX 64           /* calls of gnutls_handshake for one record */
 
 /* UDP payloads to fall back to when flights vanish: an IPv4 path of 576 bytes, and the least there is. */
@@ -40,6 +42,7 @@ struct handshake {
 	gnutls_session_t session;
 	struct tls_report report;
 	uint8_t random[DTLS_RANDOM_SIZE];
+	uint64_t before;
 
 	/* in */
 	struct reassembly *in;
@@ -54,7 +57,7 @@ struct handshake {
 	uint64_t finished_seq;  /* record sequence of the last Finished fed */
 	bool finished_bad;      /* it did not open */
 	struct early *early, **early_last;
-	unsigned early_count;
+	unsigned early_count, early_finished; /* without and of handshake records */
 	size_t early_bytes;
 
 	/* out */
@@ -112,6 +115,16 @@ uint64_t handshake_due(const struct handshake *h)
 bool handshake_same_hello(const struct handshake *h, const struct hello *hello)
 {
 	return memcmp(h->random, hello->random, DTLS_RANDOM_SIZE) == 0;
+}
+
+void handshake_set_before(struct handshake *h, uint64_t tag)
+{
+	h->before = tag;
+}
+
+uint64_t handshake_before(const struct handshake *h)
+{
+	return h->before;
 }
 
 const uint8_t *handshake_random(const struct handshake *h)
@@ -337,6 +350,13 @@ static enum handshake_verdict fail_too_large(struct handshake *h, const char *wh
 	return fail(h, FAIL_OTHER, what);
 }
 
+static bool by_psk(const struct handshake *h)
+{
+	gnutls_kx_algorithm_t kx = gnutls_kx_get(h->session);
+
+	return kx == GNUTLS_KX_PSK || kx == GNUTLS_KX_ECDHE_PSK || kx == GNUTLS_KX_DHE_PSK;
+}
+
 static enum handshake_verdict give_up(struct handshake *h)
 {
 	char text[256];
@@ -351,6 +371,8 @@ static enum handshake_verdict give_up(struct handshake *h)
 	if (h->finished_bad) {
 		gnutls_alert_send(h->session, GNUTLS_AL_FATAL, GNUTLS_A_DECRYPT_ERROR);
 		send_flight(h);
+		if (!by_psk(h))
+			return fail(h, FAIL_TIMEOUT, "timed out: no Finished came that opens");
 		return fail(h, FAIL_PSK, h->report.cause[0] ? h->report.cause :
 			    "the peer's Finished does not open: it has another pre-shared key for its identity");
 	}
@@ -433,6 +455,8 @@ static int type_due(const struct handshake *h, unsigned k)
 {
 	if (k == 0)
 		return DTLS_CLIENT_HELLO;
+	if (flight_has_ccs(h->out)) /* a resumption: only its Finished is missing */
+		return -1;
 	if (!h->cert_requested)
 		return k == 1 ? DTLS_CLIENT_KEY_EXCHANGE : -1;
 	switch (k) {
@@ -472,22 +496,29 @@ static bool ccs_due(const struct handshake *h)
 	return flight_has_ccs(h->out); /* resumption: our Finished went first */
 }
 
+/* The first Finished that waits, out of the list; NULL: none. */
+static struct early *take_finished(struct handshake *h)
+{
+	struct early **at = &h->early, *e;
+
+	while ((e = *at) && e->data[0] != DTLS_HANDSHAKE)
+		at = &e->next;
+	if (!e)
+		return NULL;
+	*at = e->next;
+	if (!e->next)
+		h->early_last = at;
+	h->early_finished--;
+	return e;
+}
+
 /* Finished messages that waited: GnuTLS drops those that are not authentic. */
 static enum handshake_verdict feed_early_finished(struct handshake *h)
 {
-	struct early **at = &h->early, *e;
 	enum handshake_verdict v = HANDSHAKE_GOING;
+	struct early *e;
 
-	while (v == HANDSHAKE_GOING && (e = *at)) {
-		if (e->data[0] != DTLS_HANDSHAKE) {
-			at = &e->next;
-			continue;
-		}
-		*at = e->next;
-		if (!e->next)
-			h->early_last = at;
-		h->early_count--;
-		h->early_bytes -= e->len;
+	while (v == HANDSHAKE_GOING && (e = take_finished(h))) {
 		h->finished_seq = wire_get48(e->data + 5);
 		v = feed(h, e->data, e->len);
 		h->finished_bad = v == HANDSHAKE_GOING;
@@ -521,8 +552,7 @@ static enum handshake_verdict proceed(struct handshake *h)
 	if (v == HANDSHAKE_GOING && h->ccs_fed) {
 		v = feed_early_finished(h);
 		/* only with a PSK can an honest peer have the wrong key */
-		if (v == HANDSHAKE_GOING && h->finished_bad && !h->grace &&
-		    (gnutls_kx_get(h->session) == GNUTLS_KX_PSK || gnutls_kx_get(h->session) == GNUTLS_KX_ECDHE_PSK))
+		if (v == HANDSHAKE_GOING && h->finished_bad && !h->grace && by_psk(h))
 			h->grace = h->env->now + FINISHED_GRACE_MS;
 	}
 	return v;
@@ -582,13 +612,27 @@ static enum handshake_verdict on_handshake(struct handshake *h, const struct rec
 	return proceed(h);
 }
 
+/* Is there room to hold the record? Nobody knows who sent it, so it must not keep the Finished out. */
+static bool may_hold(struct handshake *h, const struct record *r)
+{
+	if (r->type == DTLS_HANDSHAKE) {
+		if (r->length > FINISHED_MOST)
+			return false;
+		if (h->early_finished == EARLY_FINISHED)
+			free(take_finished(h));
+		return true;
+	}
+	return r->type != DTLS_CHANGE_CIPHER_SPEC && h->early_count < EARLY_RECORDS &&
+	       h->early_bytes + DTLS_RECORD_HEADER + r->length <= EARLY_BYTES;
+}
+
 /* Epoch 1 before there are keys: the Finished, and data that overtook it. Held as a whole record. */
 static void hold(struct handshake *h, const struct record *r)
 {
 	size_t len = DTLS_RECORD_HEADER + r->length;
 	struct early *e;
 
-	if (h->early_count == EARLY_RECORDS || h->early_bytes + len > EARLY_BYTES) {
+	if (!may_hold(h, r)) {
 		metric_inc(h->env->metrics, METRIC_drop_unexpected);
 		return;
 	}
@@ -602,8 +646,12 @@ static void hold(struct handshake *h, const struct record *r)
 	memcpy(e->data, r->header, len);
 	*h->early_last = e;
 	h->early_last = &e->next;
-	h->early_count++;
-	h->early_bytes += len;
+	if (r->type == DTLS_HANDSHAKE) {
+		h->early_finished++;
+	} else {
+		h->early_count++;
+		h->early_bytes += len;
+	}
 }
 
 static enum handshake_verdict on_alert(struct handshake *h, const struct record *r)
@@ -630,7 +678,7 @@ enum handshake_verdict handshake_record(struct handshake *h, const struct record
 	case RECORD_ALERT:
 		return on_alert(h, r);
 	case RECORD_PROTECTED:
-		if (r->epoch != 1 || r->length == 0)
+		if (r->epoch != 1 || r->length == 0 || r->version != DTLS_VERSION_1_2)
 			break;
 		hold(h, r);
 		if (r->type != DTLS_HANDSHAKE)
@@ -731,6 +779,6 @@ void handshake_early(struct handshake *h, void (*each)(void *ctx, uint8_t *data,
 		free(e);
 	}
 	h->early_last = &h->early;
-	h->early_count = 0;
+	h->early_count = h->early_finished = 0;
 	h->early_bytes = 0;
 }

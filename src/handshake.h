@@ -53,6 +53,9 @@ uint64_t handshake_due(const struct handshake *h); /* when handshake_tick wants 
 
 /* Is this hello the one that began this handshake, sent again? */
 bool handshake_same_hello(const struct handshake *h, const struct hello *hello);
+/* What the engine keeps of the hello whose handshake this one took the place of; 0: there was none. */
+void handshake_set_before(struct handshake *h, uint64_t tag);
+uint64_t handshake_before(const struct handshake *h);
 const uint8_t *handshake_random(const struct handshake *h); /* DTLS_RANDOM_SIZE bytes */
 
 /* Any record from the peer: epoch 0, or epoch 1 for the Finished and for data that overtook it. */
