@@ -237,6 +237,11 @@ enum census_verdict census_admit(struct census *c, const struct addr *peer)
 	return verdict;
 }
 
+enum census_verdict census_again(struct census *c)
+{
+	return total_take(&c->handshakes, &c->max_handshakes) ? CENSUS_OK : CENSUS_HANDSHAKES;
+}
+
 void census_handshake_over(struct census *c)
 {
 	total_give(&c->handshakes);

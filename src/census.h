@@ -36,6 +36,8 @@ void census_set_limits(struct census *c, const struct census_limits *limits);
 
 /* A peer begins a handshake: counted as a handshake and as a session. Counted only on CENSUS_OK. */
 enum census_verdict census_admit(struct census *c, const struct addr *peer);
+/* One that is counted as a session already begins a handshake beside it: CENSUS_OK or CENSUS_HANDSHAKES. */
+enum census_verdict census_again(struct census *c);
 /* Its handshake is over, well or not; it still counts as a session. */
 void census_handshake_over(struct census *c);
 /* It is gone. */
