@@ -1,50 +1,156 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bus.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct bus_message *new_message(enum bus_kind kind, size_t text)
+#include "log.h"
+
+#define TEXT_MAX 1100 /* the roster fits into one datagram of the usual size */
+#define LISTED_MAX 20
+#define JOBS_MAX 64
+#define ROSTERS_MAX 64 /* of one worker under way: a peer asks faster than all workers answer */
+#define VISITS_A_RUN 256
+
+enum kind { KIND_BROADCAST, KIND_ROSTER };
+
+struct message {
+	struct letter letter; /* first */
+	enum kind kind;
+	/* roster */
+	unsigned hop;         /* the worker that is asked now */
+	unsigned origin;      /* who gets the answer */
+	struct flow asker;
+	uint64_t serial;
+	uint64_t sessions;    /* in all */
+	unsigned listed;
+	/* both */
+	size_t len;
+	uint8_t text[];
+};
+
+/* A broadcast on its way through this worker's sessions. */
+struct bus_job {
+	struct bus_job *next;
+	struct message *message;
+	uint64_t cursor;
+};
+
+static struct session *session_of_node(struct table_node *n)
 {
-	struct bus_message *m = calloc(1, sizeof(*m) + text);
+	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
+}
+
+static struct message *message_new(enum kind kind, size_t text)
+{
+	struct message *m = calloc(1, sizeof(*m) + text);
 
 	if (m)
 		m->kind = kind;
 	return m;
 }
 
-struct bus_message *bus_broadcast(const uint8_t *data, size_t len)
+static void post(struct bus *b, unsigned worker, struct message *m)
 {
-	struct bus_message *m = new_message(BUS_BROADCAST, len);
+	if (!b->post(b->post_ctx, worker, &m->letter))
+		free(m); /* that worker is at its end */
+}
 
-	if (m) {
+/* ---- broadcast ---- */
+
+int bus_broadcast(struct bus *b, const uint8_t *data, size_t len)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct message *m = message_new(KIND_BROADCAST, len);
+
+		if (!m)
+			return -ENOMEM;
 		memcpy(m->text, data, len);
 		m->len = len;
+		post(b, i, m);
 	}
-	return m;
+	return 0;
 }
 
-struct bus_message *bus_roster(unsigned origin, const struct session *asker)
+static void begin_broadcast(struct bus *b, struct message *m)
 {
-	struct bus_message *m = new_message(BUS_ROSTER, BUS_TEXT_MAX);
+	struct bus_job *job = b->job_count < JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
+	struct bus_job **last = &b->jobs;
 
-	if (m) {
-		m->origin = origin;
-		m->asker = asker->node.flow;
-		m->serial = asker->serial;
+	if (!job) {
+		log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: %u are under way already", b->job_count);
+		free(m);
+		return;
 	}
-	return m;
+	while (*last)
+		last = &(*last)->next;
+	*last = job;
+	job->message = m;
+	b->job_count++;
 }
 
-bool bus_roster_add(struct bus_message *m, const struct session *s)
+static void end_first_job(struct bus *b)
+{
+	struct bus_job *job = b->jobs;
+
+	b->jobs = job->next;
+	b->job_count--;
+	free(job->message);
+	free(job);
+}
+
+static void announce(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+	struct bus *b = ctx;
+
+	(void)session_send(s, b->jobs->message->text, b->jobs->message->len);
+	b->settle(b->settle_ctx, s);
+}
+
+bool bus_run(struct bus *b)
+{
+	if (b->jobs && !table_walk(b->sessions, &b->jobs->cursor, VISITS_A_RUN, announce, b))
+		end_first_job(b);
+	return b->jobs != NULL;
+}
+
+void bus_clear(struct bus *b)
+{
+	while (b->jobs)
+		end_first_job(b);
+}
+
+/* ---- roster ---- */
+
+int bus_roster(struct bus *b, const struct session *asker)
+{
+	struct message *m;
+
+	if (b->rosters == ROSTERS_MAX)
+		return -EAGAIN;
+	m = message_new(KIND_ROSTER, TEXT_MAX);
+	if (!m)
+		return -ENOMEM;
+	b->rosters++;
+	m->origin = b->index;
+	m->asker = asker->node.flow;
+	m->serial = asker->serial;
+	post(b, 0, m);
+	return 0;
+}
+
+/* Adds a line for the session. false: no room for it nor for more. */
+static bool add_line(struct message *m, const struct session *s)
 {
 	char peer[ADDR_TEXT_MAX];
-	size_t room = BUS_TEXT_MAX - m->len;
+	size_t room = TEXT_MAX - m->len;
 	int n;
 
-	if (m->listed == BUS_LISTED_MAX)
+	if (m->listed == LISTED_MAX)
 		return false;
 	n = snprintf((char *)m->text + m->len, room,
 		     "%s age %" PRIu64 " s, in %" PRIu64 " records %" PRIu64 " bytes, out %" PRIu64
@@ -58,15 +164,66 @@ bool bus_roster_add(struct bus_message *m, const struct session *s)
 	return true;
 }
 
-size_t bus_roster_text(const struct bus_message *m, char *out, size_t size)
-{
-	int n = snprintf(out, size, "%" PRIu64 " session%s\n%.*s", m->sessions, m->sessions == 1 ? "" : "s",
-			 (int)m->len, (const char *)m->text);
-	size_t at = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+struct listing {
+	struct message *m;
+	bool full;
+};
 
-	if (m->sessions > m->listed) {
-		n = snprintf(out + at, size - at, "and %" PRIu64 " more\n", m->sessions - m->listed);
-		at += n < 0 ? 0 : (size_t)n < size - at ? (size_t)n : size - at - 1;
+static void list_session(void *ctx, struct table_node *n)
+{
+	struct listing *l = ctx;
+
+	if (!l->full && !add_line(l->m, session_of_node(n)))
+		l->full = true;
+}
+
+static void answer(struct bus *b, struct message *m)
+{
+	struct table_node *n = table_find(b->sessions, &m->asker);
+	struct session *s = n ? session_of_node(n) : NULL;
+	char text[TEXT_MAX + 80];
+	int len;
+
+	b->rosters--;
+	if (s && s->serial == m->serial) {
+		uint64_t more = m->sessions > m->listed ? m->sessions - m->listed : 0;
+
+		len = snprintf(text, sizeof(text), "%" PRIu64 " session%s\n%.*s", m->sessions,
+			       m->sessions == 1 ? "" : "s", (int)m->len, (const char *)m->text);
+		if (more)
+			len += snprintf(text + len, sizeof(text) - (size_t)len, "and %" PRIu64 " more\n", more);
+		(void)session_send(s, text, (size_t)len);
+		b->settle(b->settle_ctx, s);
 	}
-	return at;
+	free(m);
+}
+
+static void on_roster(struct bus *b, struct message *m)
+{
+	struct listing l = { m, false };
+	uint64_t cursor = 0;
+
+	if (m->hop == b->count) {
+		answer(b, m);
+		return;
+	}
+	m->sessions += table_count(b->sessions);
+	while (!l.full && table_walk(b->sessions, &cursor, LISTED_MAX, list_session, &l))
+		continue;
+	m->hop++;
+	post(b, m->hop == b->count ? m->origin : m->hop, m);
+}
+
+void bus_letter(struct bus *b, struct letter *l)
+{
+	struct message *m = (struct message *)(void *)l;
+
+	switch (m->kind) {
+	case KIND_BROADCAST:
+		begin_broadcast(b, m);
+		break;
+	case KIND_ROSTER:
+		on_roster(b, m);
+		break;
+	}
 }

@@ -1,48 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bus: what crosses from one worker to another: a text for all sessions, and the roster, which
- * goes round all workers and comes back to who asked. Level 4: below the engine.
+ * bus: what crosses from one worker to another: a text for all sessions, and the roster, which goes
+ * round all workers and comes back to who asked. Each engine has one end of it.
  */
 #ifndef DTLSD_BUS_H
 #define DTLSD_BUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "addr.h"
 #include "mailbox.h"
 #include "session.h"
+#include "table.h"
 
-enum bus_kind { BUS_BROADCAST, BUS_ROSTER };
+struct bus_job;
 
-#define BUS_TEXT_MAX 1100 /* the roster fits into one datagram of the usual size */
-#define BUS_LISTED_MAX 20
-
-struct bus_message {
-	struct letter letter; /* first */
-	enum bus_kind kind;
-	/* roster */
-	unsigned hop;         /* the worker that is asked now */
-	unsigned origin;      /* who gets the answer */
-	struct flow asker;
-	uint64_t serial;
-	uint64_t sessions;    /* in all */
-	unsigned listed;
-	/* both */
-	size_t len;
-	uint8_t text[];
+struct bus {
+	/* filled in by the owner, borrowed */
+	struct table *sessions;
+	unsigned index, count; /* this worker, and how many there are */
+	/* Brings a letter to the bus of that worker, this one too; owns it from then on. false: closed. */
+	bool (*post)(void *ctx, unsigned worker, struct letter *l);
+	void *post_ctx;
+	/* A session was used by the bus: it may have ended. */
+	void (*settle)(void *ctx, struct session *s);
+	void *settle_ctx;
+	/* its own, all zero at first */
+	struct bus_job *jobs;
+	unsigned job_count;
+	unsigned rosters; /* asked for here and not back yet */
 };
 
-struct bus_message *bus_broadcast(const uint8_t *data, size_t len); /* NULL: out of memory. free() it */
-struct bus_message *bus_roster(unsigned origin, const struct session *asker);
-static inline struct bus_message *bus_of_letter(struct letter *l)
-{
-	return (struct bus_message *)(void *)l;
-}
+/* For handlers. A copy to every session of every worker, a few at a time. 0, -ENOMEM. */
+int bus_broadcast(struct bus *b, const uint8_t *data, size_t len);
+/*
+ * For handlers. Answers the session with the number of sessions and a bounded list of them, one record of
+ * text, when all workers have been asked; not at all when it has ended by then. 0, -ENOMEM,
+ * -EAGAIN: too many are on their way.
+ */
+int bus_roster(struct bus *b, const struct session *asker);
 
-/* Adds a line for the session. false: no room for it nor for more. */
-bool bus_roster_add(struct bus_message *m, const struct session *s);
-/* "N sessions", the lines, and how many are not listed. Returns the length. */
-size_t bus_roster_text(const struct bus_message *m, char *out, size_t size);
+/* A letter that post brought. */
+void bus_letter(struct bus *b, struct letter *l);
+/* A bounded piece of what there is to do. True: there is more. */
+bool bus_run(struct bus *b);
+/* Drops what is under way. */
+void bus_clear(struct bus *b);
 
 #endif

@@ -27,22 +27,16 @@
 #define COOL_EVERY_MS 1000    /* a quarter of them is looked at each time, whether it is still hot */
 #define TIMERS_A_RUN 256
 #define VISITS_A_RUN 256
-#define BROADCASTS_MAX 64
+#define BLOCKED_MS 10         /* until a socket that takes no more is tried again, if nothing wakes us before */
 #define WAIT_MOST_MS COOL_EVERY_MS
 #define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
 #define TRIM_QUIET_MS 2000    /* since the last of them: under load the pages are needed again */
 #define TRIM_LATEST_MS 60000
 
-struct broadcast {
-	struct broadcast *next;
-	struct bus_message *message;
-	uint64_t cursor;
-};
-
 struct engine {
 	struct engine_config config;
 	struct env env;
-	struct handler_host host;
+	struct bus bus;
 	struct cookie_ring keys;
 	struct tls *tls;
 	struct siphash_key hash_key;
@@ -54,8 +48,6 @@ struct engine {
 	struct ratelimit rate;
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
 	uint64_t serial;
-	struct broadcast *broadcasts;
-	unsigned broadcast_count;
 	bool draining;
 	uint64_t drain_cursor;
 	unsigned freed;      /* since the last trim */
@@ -65,11 +57,6 @@ struct engine {
 	struct metrics metrics;
 	uint8_t scratch[ENV_SCRATCH];
 };
-
-static struct engine *engine_of_env(struct env *env)
-{
-	return (struct engine *)(void *)((char *)env - offsetof(struct engine, env));
-}
 
 static struct session *session_of_node(struct table_node *n)
 {
@@ -101,6 +88,11 @@ static struct handshake *find_handshake(struct engine *e, const struct flow *flo
 	return n ? handshake_of_node(n) : NULL;
 }
 
+static uint64_t hello_tag(const struct engine *e, const uint8_t *random)
+{
+	return siphash(&e->hash_key, random, DTLS_RANDOM_SIZE);
+}
+
 /* ---- sessions come and go ---- */
 
 static void note_freed(struct engine *e, unsigned n)
@@ -128,6 +120,10 @@ static const char *const end_name[] = {
 	[SESSION_END_SEQ] = "sequence numbers used up",
 };
 
+/*
+ * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
+ * that restarts needs no second one, and who leaves last gives it back.
+ */
 static void remove_session(struct engine *e, struct session *s)
 {
 	assert(s->end != SESSION_LIVE);
@@ -142,15 +138,16 @@ static void remove_session(struct engine *e, struct session *s)
 	wheel_cancel(&e->session_timers, &s->timer);
 	table_remove(e->sessions, &s->node);
 	session_release(s);
-	census_leave(e->config.census, &s->node.flow.peer);
+	if (!s->rival)
+		census_leave(e->config.census, &s->node.flow.peer);
 	pool_put(e->pool, s);
 	note_freed(e, 1);
 }
 
-static void settle_session(struct engine *e, struct session *s)
+static void settle_session(void *ctx, struct session *s)
 {
 	if (s->end != SESSION_LIVE)
-		remove_session(e, s);
+		remove_session(ctx, s);
 }
 
 static void arm_session(struct engine *e, struct session *s)
@@ -178,8 +175,11 @@ static void unfile_handshake(struct engine *e, struct handshake *h)
 /* It came to nothing, and its peer leaves. */
 static void remove_handshake(struct engine *e, struct handshake *h)
 {
+	const struct flow *flow = &handshake_node(h)->flow;
+
 	unfile_handshake(e, h);
-	census_leave(e->config.census, &handshake_node(h)->flow.peer);
+	if (!find_session(e, flow))
+		census_leave(e->config.census, &flow->peer);
 	handshake_free(h);
 }
 
@@ -213,6 +213,12 @@ static void open_session(struct session *s)
 	s->opened = true;
 }
 
+static void refuse_memory(struct engine *e, const struct flow *flow)
+{
+	metric_inc(&e->metrics, METRIC_limited_memory);
+	log_limited(LOG_WARNING_, flow, "peer refused: out of memory: lower --max-sessions");
+}
+
 /* The handshake is done: what remains of it becomes a session, in the place of the one before. */
 static void promote(struct engine *e, struct handshake *h)
 {
@@ -224,15 +230,15 @@ static void promote(struct engine *e, struct handshake *h)
 		if (s)
 			pool_put(e->pool, s);
 		else
-			metric_inc(&e->metrics, METRIC_limited_memory);
+			refuse_memory(e, &early.flow);
 		remove_handshake(e, h);
 		return;
 	}
-	unfile_handshake(e, h);
 	if (old) {
 		session_close(old, SESSION_END_REPLACED);
 		remove_session(e, old);
 	}
+	unfile_handshake(e, h);
 	s->node.flow = early.flow;
 	s->record = result.record;
 	explicit_bzero(&result.record, sizeof(result.record));
@@ -243,7 +249,7 @@ static void promote(struct engine *e, struct handshake *h)
 	s->final_mtu = (uint16_t)result.mtu;
 	s->final_until = e->env.now + SESSION_FINAL_MS;
 	s->opened_at = s->heard_at = e->env.now;
-	s->hello_tag = siphash(&e->hash_key, handshake_random(h), DTLS_RANDOM_SIZE);
+	s->hello_tag = hello_tag(e, handshake_random(h));
 	s->serial = ++e->serial;
 	s->listener = handshake_listener(h);
 	table_insert(e->sessions, &s->node);
@@ -276,7 +282,15 @@ static void settle_handshake(struct engine *e, struct handshake *h, enum handsha
 
 /* ---- admission ---- */
 
-static bool admission_allowed(struct engine *e, const struct flow *flow)
+static void give_back(struct engine *e, const struct flow *flow, bool again)
+{
+	census_handshake_over(e->config.census);
+	if (!again)
+		census_leave(e->config.census, &flow->peer);
+}
+
+/* again: the peer has a session already, and with it a place. */
+static bool admission_allowed(struct engine *e, const struct flow *flow, bool again)
 {
 	static const struct {
 		enum metric metric;
@@ -295,39 +309,46 @@ static bool admission_allowed(struct engine *e, const struct flow *flow)
 
 	if (e->draining)
 		return false;
-	if (!ratelimit_take(&e->rate, e->env.now)) {
+	v = again ? census_again(e->config.census) : census_admit(e->config.census, &flow->peer);
+	if (v == CENSUS_OK) {
+		/* asked last: who is over a limit of its own must not use up the rate of all */
+		if (ratelimit_take(&e->rate, e->env.now))
+			return true;
+		give_back(e, flow, again);
 		metric_inc(&e->metrics, METRIC_limited_rate);
 		log_limited(LOG_WARNING_, flow, "peer refused: more handshakes a second than --handshake-rate allows");
 		return false;
 	}
-	v = census_admit(e->config.census, &flow->peer);
-	if (v == CENSUS_OK)
-		return true;
 	metric_inc(&e->metrics, refused[v].metric);
 	log_write_limited(&gate[v], LOG_WARNING_, flow, "peer refused: %s", refused[v].advice);
 	return false;
 }
 
 static struct handshake *admit(struct engine *e, const struct datagram *d, const struct hello *hello,
-			       struct gate_result *proof)
+			       struct gate_result *proof, struct handshake *old)
 {
 	struct session *s = find_session(e, &d->flow);
+	uint64_t tag = hello_tag(e, hello->random), before = 0;
 	struct handshake *h;
 
-	if (s && s->hello_tag == siphash(&e->hash_key, hello->random, DTLS_RANDOM_SIZE)) {
-		/* a late copy of the hello that this session came from */
+	if ((s && s->hello_tag == tag) || (old && handshake_before(old) == tag)) {
+		/* a late copy of the hello that this session came from, or what was begun anew since */
 		metric_inc(&e->metrics, METRIC_hello_repeated);
 		return NULL;
 	}
-	if (!admission_allowed(e, &d->flow))
+	if (old) { /* it began anew before the old handshake was over */
+		before = hello_tag(e, handshake_random(old));
+		remove_handshake(e, old);
+	}
+	if (!admission_allowed(e, &d->flow, s != NULL))
 		return NULL;
 	h = handshake_new(&e->env, e->tls, &d->flow, d->listener, hello, &proof->prestate);
 	if (!h) {
-		metric_inc(&e->metrics, METRIC_limited_memory);
-		census_handshake_over(e->config.census);
-		census_leave(e->config.census, &d->flow.peer);
+		refuse_memory(e, &d->flow);
+		give_back(e, &d->flow, s != NULL);
 		return NULL;
 	}
+	handshake_set_before(h, before);
 	metric_inc(&e->metrics, METRIC_hello_admitted);
 	table_insert(e->handshakes, handshake_node(h));
 	if (s)
@@ -370,9 +391,7 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 		challenge(e, d, &g);
 		return NULL;
 	case GATE_ADMIT:
-		if (h) /* it began anew before the old handshake was over */
-			remove_handshake(e, h);
-		return admit(e, d, &hello, &g);
+		return admit(e, d, &hello, &g, h);
 	case GATE_DROP:
 		break;
 	}
@@ -404,9 +423,9 @@ static void on_plain(struct engine *e, const struct datagram *d, const struct re
 	struct handshake *h;
 
 	if (r->kind == RECORD_HELLO) {
-		/* one answer a datagram, whatever it holds: never more out than in */
+		/* one hello a datagram, whatever it holds: never more challenges out than in, and one signature */
 		h = *answered ? NULL : on_hello(e, d, r);
-		*answered |= h == NULL;
+		*answered = true;
 		if (!h)
 			return;
 	} else {
@@ -476,115 +495,21 @@ void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu)
 {
 	struct handshake *h = find_handshake(e, &t->flow);
 
-	if (!h)
+	if (!h) {
+		/* a final flight; it goes out again when the peer asks */
+		struct session *s = find_session(e, &t->flow);
+
+		if (s && mtu > 0 && mtu < s->final_mtu)
+			s->final_mtu = (uint16_t)mtu;
 		return;
+	}
 	handshake_too_large(h, mtu);
 	wheel_set(&e->handshake_timers, handshake_timer(h), handshake_due(h));
 }
 
-/* ---- what crosses workers ---- */
-
-static void begin_broadcast(struct engine *e, struct bus_message *m)
-{
-	struct broadcast *b = e->broadcast_count < BROADCASTS_MAX ? malloc(sizeof(*b)) : NULL;
-	struct broadcast **last = &e->broadcasts;
-
-	if (!b) {
-		log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: %u are under way", e->broadcast_count);
-		free(m);
-		return;
-	}
-	while (*last)
-		last = &(*last)->next;
-	*last = b;
-	b->next = NULL;
-	b->message = m;
-	b->cursor = 0;
-	e->broadcast_count++;
-}
-
-static int host_broadcast(struct env *env, const uint8_t *data, size_t len)
-{
-	struct engine *e = engine_of_env(env);
-
-	for (unsigned i = 0; i < e->config.count; i++) {
-		struct bus_message *m = bus_broadcast(data, len);
-
-		if (!m)
-			return -ENOMEM;
-		if (!e->config.post(e->config.ctx, i, &m->letter))
-			free(m);
-	}
-	return 0;
-}
-
-static int host_roster(struct env *env, struct session *asker)
-{
-	struct engine *e = engine_of_env(env);
-	struct bus_message *m = bus_roster(e->config.index, asker);
-
-	if (!m)
-		return -ENOMEM;
-	if (!e->config.post(e->config.ctx, 0, &m->letter))
-		free(m);
-	return 0;
-}
-
-struct listing {
-	struct bus_message *m;
-	bool full;
-};
-
-static void list_session(void *ctx, struct table_node *n)
-{
-	struct listing *l = ctx;
-
-	if (!l->full && !bus_roster_add(l->m, session_of_node(n)))
-		l->full = true;
-}
-
-static void answer_roster(struct engine *e, struct bus_message *m)
-{
-	struct table_node *n = table_find(e->sessions, &m->asker);
-	char text[BUS_TEXT_MAX + 64];
-	struct session *s;
-
-	if (n && (s = session_of_node(n))->serial == m->serial) {
-		(void)session_send(s, text, bus_roster_text(m, text, sizeof(text)));
-		settle_session(e, s);
-	}
-	free(m);
-}
-
-static void on_roster(struct engine *e, struct bus_message *m)
-{
-	struct listing l = { m, false };
-	uint64_t cursor = 0;
-
-	if (m->hop == e->config.count) {
-		answer_roster(e, m);
-		return;
-	}
-	m->sessions += table_count(e->sessions);
-	while (!l.full && table_walk(e->sessions, &cursor, BUS_LISTED_MAX, list_session, &l))
-		continue;
-	m->hop++;
-	if (!e->config.post(e->config.ctx, m->hop == e->config.count ? m->origin : m->hop, &m->letter))
-		free(m);
-}
-
 void engine_letter(struct engine *e, struct letter *l)
 {
-	struct bus_message *m = bus_of_letter(l);
-
-	switch (m->kind) {
-	case BUS_BROADCAST:
-		begin_broadcast(e, m);
-		break;
-	case BUS_ROSTER:
-		on_roster(e, m);
-		break;
-	}
+	bus_letter(&e->bus, l);
 }
 
 /* ---- time ---- */
@@ -608,38 +533,6 @@ static void fire_handshake(void *ctx, struct timer *t)
 	settle_handshake(ctx, h, handshake_tick(h));
 }
 
-struct announcement {
-	struct engine *e;
-	const struct bus_message *m;
-};
-
-static void announce(void *ctx, struct table_node *n)
-{
-	struct announcement *a = ctx;
-	struct session *s = session_of_node(n);
-
-	(void)session_send(s, a->m->text, a->m->len);
-	settle_session(a->e, s);
-}
-
-/* A piece of the oldest broadcast. True: there is more to do. */
-static bool run_broadcasts(struct engine *e)
-{
-	struct broadcast *b = e->broadcasts;
-	struct announcement a;
-
-	if (!b)
-		return false;
-	a = (struct announcement){ e, b->message };
-	if (!table_walk(e->sessions, &b->cursor, VISITS_A_RUN, announce, &a)) {
-		e->broadcasts = b->next;
-		e->broadcast_count--;
-		free(b->message);
-		free(b);
-	}
-	return e->broadcasts != NULL;
-}
-
 static void goodbye(void *ctx, struct table_node *n)
 {
 	struct session *s = session_of_node(n);
@@ -659,8 +552,8 @@ static bool run_drain(struct engine *e)
 
 	if (!e->draining)
 		return false;
-	while (table_count(e->handshakes) && table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e))
-		continue;
+	if (table_count(e->handshakes))
+		table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);
 	if (table_count(e->sessions))
 		table_walk(e->sessions, &e->drain_cursor, VISITS_A_RUN, goodbye, e);
 	return table_count(e->sessions) || table_count(e->handshakes);
@@ -701,14 +594,20 @@ static uint64_t trim(struct engine *e)
 uint64_t engine_run(struct engine *e)
 {
 	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), wait;
-	bool more;
+	bool more, blocked;
 
 	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
 	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
-	more |= run_broadcasts(e);
-	more |= run_drain(e);
+	txq_flush(&e->txq);
+	blocked = !txq_empty(&e->txq);
+	if (!blocked) { /* what these say is said once: not while there is no room for it */
+		more |= bus_run(&e->bus);
+		more |= run_drain(e);
+	}
 	cool(e);
 	wait = trim(e);
+	if (blocked)
+		wait = least(wait, BLOCKED_MS);
 	metric_add(&e->metrics, METRIC_aead_set_up, misses - e->aead_seen);
 	e->aead_seen = misses;
 	txq_flush(&e->txq);
@@ -735,7 +634,6 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->config = *c;
 	e->tls = tls_ref(c->tls);
 	e->trimmed_at = now_ms;
-	e->host = (struct handler_host){ host_broadcast, host_roster };
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
 	wheel_init(&e->session_timers, now_ms);
@@ -745,7 +643,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.metrics = &e->metrics,
 		.cache = record_cache_new(HOT_SESSIONS),
 		.scratch = e->scratch,
-		.host = &e->host,
+		.bus = &e->bus,
 		.idle_timeout_ms = c->idle_timeout_ms,
 		.handshake_timeout_ms = c->handshake_timeout_ms,
 		.mtu = c->mtu,
@@ -756,6 +654,8 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		e->handshakes = table_new(&e->hash_key);
 	}
 	e->pool = pool_new(sizeof(struct session));
+	e->bus = (struct bus){ .sessions = e->sessions, .index = c->index, .count = c->count, .post = c->post,
+			       .post_ctx = c->ctx, .settle = settle_session, .settle_ctx = e };
 	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || !e->sessions || !e->handshakes || !e->pool) {
 		engine_free(e);
 		return NULL;
@@ -773,14 +673,9 @@ static void drop_session(void *ctx, struct table_node *n)
 
 void engine_free(struct engine *e)
 {
-	struct broadcast *b;
 	uint64_t cursor;
 
-	while ((b = e->broadcasts)) {
-		e->broadcasts = b->next;
-		free(b->message);
-		free(b);
-	}
+	bus_clear(&e->bus);
 	if (e->handshakes) {
 		for (cursor = 0; table_count(e->handshakes);)
 			table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);

@@ -12,7 +12,7 @@
 struct txq;
 struct metrics;
 struct record_cache;
-struct handler_host;
+struct bus;
 
 #define ENV_SCRATCH (64 * 1024)
 
@@ -22,7 +22,7 @@ struct env {
 	struct metrics *metrics;
 	struct record_cache *cache;
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
-	const struct handler_host *host;
+	struct bus *bus;              /* to the other workers */
 	uint64_t idle_timeout_ms;      /* 0: never */
 	uint64_t handshake_timeout_ms;
 	size_t mtu;                    /* UDP payload that flights are first cut for */

@@ -4,7 +4,8 @@
  * all it takes to add one.
  *
  * All calls come from the worker that owns the session; none may block. Inside any of them the
- * handler may call session_send, session_close and the rest of session.h for that session.
+ * handler may call session_send, session_close and the rest of session.h for that session, and what
+ * bus.h offers to handlers.
  */
 #ifndef DTLSD_HANDLER_H
 #define DTLSD_HANDLER_H
@@ -12,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct env;
 struct session;
 
 struct handler {
@@ -28,17 +28,6 @@ struct handler {
 	void (*record)(struct session *s, const uint8_t *data, size_t len);
 	/* The session is over, for whatever reason: free the state. Nothing can be sent. NULL: nothing to do. */
 	void (*close)(struct session *s);
-};
-
-/* What the engine offers to handlers beyond their own session. */
-struct handler_host {
-	/* Sends a copy to every session of every worker, a few at a time. 0, -ENOMEM. */
-	int (*broadcast)(struct env *env, const uint8_t *data, size_t len);
-	/*
-	 * Answers the session with the number of sessions and a bounded list of them, one record of text,
-	 * when all workers have been asked; not at all when the session has ended by then. 0, -ENOMEM.
-	 */
-	int (*roster)(struct env *env, struct session *asker);
 };
 
 /* The built-in handlers, ending with NULL. */

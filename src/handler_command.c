@@ -2,11 +2,13 @@
 /* handler_command: one line of text in, one record of text out; for people and for tests. */
 #include "handlers.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "addr.h"
+#include "bus.h"
 #include "session.h"
 
 #define ANSWER_MAX 512
@@ -53,18 +55,20 @@ static void do_whoami(struct session *s, const char *text, size_t len)
 
 static void do_stats(struct session *s, const char *text, size_t len)
 {
-	struct env *env = session_env(s);
+	int err;
 
 	(void)text;
 	(void)len;
-	if (env->host->roster(env, s) < 0)
+	err = bus_roster(session_env(s)->bus, s);
+	if (err == -EAGAIN)
+		say(s, "error: too many ask at once, try again later\n");
+	else if (err < 0)
 		say(s, "error: out of memory, try again later\n");
 }
 
 static void do_bc(struct session *s, const char *text, size_t len)
 {
 	char line[1200], peer[ADDR_TEXT_MAX];
-	struct env *env = session_env(s);
 	int n;
 
 	if (len == 0) {
@@ -74,7 +78,7 @@ static void do_bc(struct session *s, const char *text, size_t len)
 	n = snprintf(line, sizeof(line), "%s: %.*s\n", addr_format(session_peer(s), peer), (int)len, text);
 	if (n < 0 || (size_t)n >= sizeof(line))
 		say(s, "error: the text is too long, 1100 bytes at most\n");
-	else if (env->host->broadcast(env, (const uint8_t *)line, (size_t)n) < 0)
+	else if (bus_broadcast(session_env(s)->bus, (const uint8_t *)line, (size_t)n) < 0)
 		say(s, "error: out of memory, try again later\n");
 }
 
