@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "classify.h"
 #include "wire.h"
 
 #define DATAGRAM_MAX 65535
@@ -247,6 +246,15 @@ int flight_send(struct flight *f, size_t mtu,
 void flight_rewind(struct flight *f)
 {
 	f->sent = 0;
+}
+
+void flight_each(struct flight *f, void (*each)(void *ctx, struct record *r), void *ctx)
+{
+	struct record r;
+	size_t at = 0;
+
+	while (classify_record(f->data, f->used, &at, &r) != RECORD_END)
+		each(ctx, &r);
 }
 
 uint64_t flight_next_seq(const struct flight *f)

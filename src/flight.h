@@ -6,7 +6,7 @@
  *
  * GnuTLS hands over whole records, cut for an MTU that is not the path's; their epoch-0 record headers are
  * written anew here. Records of epoch 1 (the Finished) are protected and leave verbatim each time:
- * a byte-identical resend is safe for the nonce.
+ * a byte-identical resend is safe for the nonce. Who wants them to be new records uses flight_each.
  */
 #ifndef DTLSD_FLIGHT_H
 #define DTLSD_FLIGHT_H
@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "classify.h"
 
 #define FLIGHT_MTU_MIN 228      /* UDP payload: the smallest that flights are cut for */
 #define FLIGHT_BYTES_MAX 131072 /* a flight that is larger is refused */
@@ -43,6 +45,8 @@ bool flight_has_ccs(const struct flight *f); /* it ends our side of the handshak
 int flight_send(struct flight *f, size_t mtu, int (*out)(void *ctx, const uint8_t *data, size_t len),
 		void *ctx);
 void flight_rewind(struct flight *f);
+/* Calls each for every record kept; one of epoch 1 may be written anew in place, header included. */
+void flight_each(struct flight *f, void (*each)(void *ctx, struct record *r), void *ctx);
 
 /* Sequence that the next epoch-0 record would carry. */
 uint64_t flight_next_seq(const struct flight *f);

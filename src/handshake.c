@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keys.h"
 #include "log.h"
 #include "metrics.h"
 #include "reassembly.h"
@@ -273,6 +274,7 @@ static void send_flight(struct handshake *h)
 static void resend_flight(struct handshake *h)
 {
 	metric_inc(h->env->metrics, METRIC_flight_resent);
+	keys_reseal(h->session, h->out, h->env->cache, h->env->scratch);
 	flight_rewind(h->out);
 	send_flight(h);
 }
@@ -717,22 +719,6 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 
 /* ---- the keys ---- */
 
-static bool take_direction(gnutls_session_t s, bool read, enum record_cipher c, struct record_direction *d,
-			   uint64_t *seq)
-{
-	gnutls_datum_t mac, iv, key;
-	unsigned char number[8];
-
-	if (gnutls_record_get_state(s, read, &mac, &iv, &key, number) < 0 || key.size != record_key_size(c) ||
-	    iv.size < record_iv_size(c))
-		return false;
-	memset(d, 0, sizeof(*d));
-	memcpy(d->key, key.data, key.size);
-	memcpy(d->iv, iv.data, record_iv_size(c));
-	*seq = wire_get64(number);
-	return true;
-}
-
 bool handshake_finish(struct handshake *h, struct handshake_result *out)
 {
 	enum record_cipher c = record_cipher_from_gnutls((int)gnutls_cipher_get(h->session));
@@ -740,8 +726,8 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	uint64_t read_seq, write_seq;
 
 	memset(out, 0, sizeof(*out));
-	if (c == RECORD_CIPHER_NONE || !take_direction(h->session, true, c, &in, &read_seq) ||
-	    !take_direction(h->session, false, c, &outgoing, &write_seq)) {
+	if (c == RECORD_CIPHER_NONE || !keys_take(h->session, true, c, &in, &read_seq) ||
+	    !keys_take(h->session, false, c, &outgoing, &write_seq)) {
 		fail_gnutls(h, GNUTLS_E_NO_CIPHER_SUITES);
 		return false;
 	}

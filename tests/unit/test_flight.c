@@ -393,6 +393,49 @@ static void protected_records_leave_verbatim_and_in_order(void **state)
 	flight_free(f);
 }
 
+struct visit {
+	char kinds[8];
+	size_t count;
+};
+
+static void visit_and_renumber(void *ctx, struct record *r)
+{
+	struct visit *v = ctx;
+
+	assert_in_range(v->count, 0, sizeof(v->kinds) - 2);
+	v->kinds[v->count++] = r->kind == RECORD_HANDSHAKE ? 'h' : r->kind == RECORD_CCS ? 'c' : 'p';
+	if (r->kind == RECORD_PROTECTED) {
+		wire_put48(r->header + 5, 77);
+		r->body[0] ^= 1;
+	}
+}
+
+static void records_can_be_visited_and_protected_ones_made_anew(void **state)
+{
+	struct flight *f = flight_new(0);
+	uint8_t finished[48] = { 9 }, expect[61];
+	struct visit v = { "", 0 };
+	struct peer p;
+
+	(void)state;
+	flight_each(f, visit_and_renumber, &v);
+	assert_int_equal(v.count, 0);
+	push_message(f, 0, 200);
+	push_ccs(f);
+	assert_int_equal(push_record(f, DTLS_HANDSHAKE, 1, finished, sizeof(finished)), 0);
+	flight_each(f, visit_and_renumber, &v);
+	assert_string_equal(v.kinds, "hcp");
+	finished[0] ^= 1;
+	put_record(expect, DTLS_HANDSHAKE, 1, 77, finished, sizeof(finished));
+	peer_reset(&p, 1200, 0);
+	assert_int_equal(flight_send(f, 1200, peer_receive, &p), 0);
+	assert_string_equal(p.kinds, "hcp");
+	assert_memory_equal(p.protected, expect, sizeof(expect));
+	peer_expects(&p, 0, 200);
+	peer_done(&p);
+	flight_free(f);
+}
+
 static void a_protected_record_over_the_mtu_goes_alone(void **state)
 {
 	static uint8_t big[5000];
@@ -700,6 +743,7 @@ int main(void)
 		cmocka_unit_test(only_what_was_not_sent_is_sent),
 		cmocka_unit_test(a_new_flight_forgets_the_old_but_not_its_numbers),
 		cmocka_unit_test(protected_records_leave_verbatim_and_in_order),
+		cmocka_unit_test(records_can_be_visited_and_protected_ones_made_anew),
 		cmocka_unit_test(a_protected_record_over_the_mtu_goes_alone),
 		cmocka_unit_test(headers_are_written_as_pushed_but_for_the_number),
 		cmocka_unit_test(several_records_and_messages_can_come_at_once),
