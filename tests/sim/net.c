@@ -60,6 +60,8 @@ void net_send(struct net *n, const struct flow *flow, bool to_server, const void
 {
 	const struct net_faults *f = to_server ? &n->up : &n->down;
 
+	if (n->tap && n->tap(n->tap_ctx, flow, to_server, data, len))
+		return;
 	if (to_server) {
 		n->sent_up++;
 		n->bytes_up += len;

@@ -36,6 +36,9 @@ struct net {
 	uint64_t order;
 	struct net_faults up, down; /* client to server, server to client */
 	struct net_packet *queue;
+	/* Sees every datagram before the faults do. True: it has dealt with it. NULL: nobody looks. */
+	bool (*tap)(void *ctx, const struct flow *flow, bool to_server, const uint8_t *data, size_t len);
+	void *tap_ctx;
 	/* counted, for what a test wants to know */
 	uint64_t sent_up, sent_down, lost, bytes_up, bytes_down;
 	size_t largest_down;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -49,6 +50,20 @@ struct pki_pair pki_issue(const struct pki_pair *ca, const char *name, gnutls_pk
 		gnutls_x509_crt_set_subject_alt_name(p.cert, GNUTLS_SAN_DNSNAME, dns, (unsigned)strlen(dns), 0);
 	gnutls_x509_crt_set_key_usage(p.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
 	assert_int_equal(gnutls_x509_crt_sign2(p.cert, ca->cert, ca->key, GNUTLS_DIG_SHA256, 0), 0);
+	return p;
+}
+
+struct pki_pair pki_issue_bulky(const struct pki_pair *ca, const char *name, size_t bytes)
+{
+	unsigned char *bulk = calloc(1, bytes);
+	struct pki_pair p;
+
+	assert_non_null(bulk);
+	make(&p, name, GNUTLS_PK_ECDSA);
+	assert_int_equal(gnutls_x509_crt_set_extension_by_oid(p.cert, "1.3.6.1.4.1.99999.1", bulk, bytes, 0), 0);
+	gnutls_x509_crt_set_key_usage(p.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
+	assert_int_equal(gnutls_x509_crt_sign2(p.cert, ca->cert, ca->key, GNUTLS_DIG_SHA256, 0), 0);
+	free(bulk);
 	return p;
 }
 

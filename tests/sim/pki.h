@@ -5,6 +5,8 @@
 #ifndef SIM_PKI_H
 #define SIM_PKI_H
 
+#include <stddef.h>
+
 #include <gnutls/x509.h>
 
 struct pki_pair {
@@ -15,6 +17,8 @@ struct pki_pair {
 struct pki_pair pki_ca(const char *name);
 /* dns may be NULL */
 struct pki_pair pki_issue(const struct pki_pair *ca, const char *name, gnutls_pk_algorithm_t pk, const char *dns);
+/* A client's, with an extension of so many bytes that nobody reads. */
+struct pki_pair pki_issue_bulky(const struct pki_pair *ca, const char *name, size_t bytes);
 void pki_write_cert(const struct pki_pair *p, const struct pki_pair *and_this, const char *path);
 void pki_write_key(const struct pki_pair *p, const char *path);
 void pki_free(struct pki_pair *p);

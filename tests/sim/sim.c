@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "attacks.h"
 #include "handlers.h"
 #include "world.h"
 
@@ -498,7 +499,7 @@ static void a_broadcast_reaches_every_session(void **state)
 	world_end(&w);
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_exchange_gives_a_session_that_echoes),
@@ -519,8 +520,13 @@ int main(void)
 		cmocka_unit_test(one_way_silence_ends_by_itself),
 		cmocka_unit_test(each_limit_refuses_the_new_and_keeps_the_old),
 		cmocka_unit_test(a_broadcast_reaches_every_session),
+#define X(name) cmocka_unit_test(name),
+		ATTACKS(X)
+#undef X
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	if (argc > 1) /* a pattern for the names of those to run, for a look into one */
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
 }

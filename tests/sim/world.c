@@ -22,7 +22,7 @@
 void _gnutls_global_set_gettime_function(void (*gettime_func)(struct timespec *));
 
 static uint64_t virtual_ms = 1000000;
-static gnutls_certificate_credentials_t plain_client, mutual_client;
+static gnutls_certificate_credentials_t plain_client, mutual_client, bulky_client;
 static gnutls_psk_client_credentials_t psk_client;
 static char directory[] = "/tmp/dtlsd-sim-XXXXXX";
 static char paths[6][64];
@@ -45,7 +45,7 @@ int world_set_up(void **state)
 {
 	static const unsigned char key[16] = "0123456789abcde";
 	const gnutls_datum_t k = { (unsigned char *)(uintptr_t)key, sizeof(key) };
-	struct pki_pair ca, server, rsa, client;
+	struct pki_pair ca, server, rsa, client, bulky;
 	FILE *f;
 
 	(void)state;
@@ -55,6 +55,7 @@ int world_set_up(void **state)
 	server = pki_issue(&ca, "server", GNUTLS_PK_ECDSA, "localhost");
 	rsa = pki_issue(&ca, "server", GNUTLS_PK_RSA, "localhost");
 	client = pki_issue(&ca, "client", GNUTLS_PK_ECDSA, NULL);
+	bulky = pki_issue_bulky(&ca, "bulky client", WORLD_BULK);
 	pki_write_cert(&ca, NULL, in_directory(PATH_CA, "ca.pem"));
 	/* the CA goes along to make the chain a long one */
 	pki_write_cert(&server, NULL, in_directory(PATH_CERT, "cert.pem"));
@@ -72,12 +73,16 @@ int world_set_up(void **state)
 	gnutls_certificate_allocate_credentials(&mutual_client);
 	gnutls_certificate_set_x509_trust(mutual_client, &ca.cert, 1);
 	gnutls_certificate_set_x509_key(mutual_client, &client.cert, 1, client.key);
+	gnutls_certificate_allocate_credentials(&bulky_client);
+	gnutls_certificate_set_x509_trust(bulky_client, &ca.cert, 1);
+	gnutls_certificate_set_x509_key(bulky_client, &bulky.cert, 1, bulky.key);
 	gnutls_psk_allocate_client_credentials(&psk_client);
 	gnutls_psk_set_client_credentials(psk_client, "sim", &k, GNUTLS_PSK_KEY_RAW);
 	pki_free(&ca);
 	pki_free(&server);
 	pki_free(&rsa);
 	pki_free(&client);
+	pki_free(&bulky);
 	_gnutls_global_set_gettime_function(virtual_time);
 	return 0;
 }
@@ -87,6 +92,7 @@ int world_tear_down(void **state)
 	(void)state;
 	gnutls_certificate_free_credentials(plain_client);
 	gnutls_certificate_free_credentials(mutual_client);
+	gnutls_certificate_free_credentials(bulky_client);
 	gnutls_psk_free_client_credentials(psk_client);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		unlink(paths[i]);
@@ -137,6 +143,7 @@ void world_init(struct world *w, const struct world_options *o)
 		.cookie_lifetime_s = 60,
 		.idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 300000,
 		.handshake_timeout_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : 60000,
+		.handshake_rate = o->handshake_rate,
 		.mtu = 1200,
 		.post = post,
 		.flush = flush,
@@ -248,7 +255,8 @@ struct client *client_new(struct world *w, enum world_auth auth, uint16_t port, 
 		gnutls_credentials_set(c->session, GNUTLS_CRD_PSK, psk_client);
 	else
 		gnutls_credentials_set(c->session, GNUTLS_CRD_CERTIFICATE,
-				       auth == AUTH_MUTUAL ? mutual_client : plain_client);
+				       auth == AUTH_MUTUAL ? mutual_client :
+				       auth == AUTH_MUTUAL_BULKY ? bulky_client : plain_client);
 	gnutls_transport_set_ptr(c->session, c);
 	gnutls_transport_set_push_function(c->session, push);
 	gnutls_transport_set_pull_function(c->session, pull);

@@ -15,7 +15,9 @@
 #include "engine.h"
 #include "net.h"
 
-enum world_auth { AUTH_ECDSA, AUTH_RSA, AUTH_PSK, AUTH_ECDHE_PSK, AUTH_MUTUAL };
+enum world_auth { AUTH_ECDSA, AUTH_RSA, AUTH_PSK, AUTH_ECDHE_PSK, AUTH_MUTUAL, AUTH_MUTUAL_BULKY };
+
+#define WORLD_BULK 10000 /* bytes more in the certificate of AUTH_MUTUAL_BULKY */
 
 struct world;
 
@@ -52,6 +54,7 @@ struct world_options {
 	struct census_limits limits;         /* all zero: plenty */
 	uint64_t idle_timeout_ms;            /* 0: 300 s */
 	uint64_t handshake_timeout_ms;       /* 0: 60 s */
+	uint32_t handshake_rate;             /* 0: any number */
 	enum verify_client verify;
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
 };
