@@ -92,6 +92,15 @@ static void leave_terminal(struct daemon *d)
 	d->ready_fd = -1;
 }
 
+/* Is what is open and locked still what has that name? The dtlsd before us may just have removed it. */
+static bool same_file(int fd, const char *path)
+{
+	struct stat ours, named;
+
+	return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+	       ours.st_ino == named.st_ino;
+}
+
 static bool write_pid_file(struct daemon *d)
 {
 	const char *path = d->options->pid_file;
@@ -100,6 +109,7 @@ static bool write_pid_file(struct daemon *d)
 
 	if (!path)
 		return true;
+again:
 	d->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (d->pid_fd < 0) {
 		log_error("--pid-file %s: %s; name a file in a directory that dtlsd may write", path, strerror(errno));
@@ -110,6 +120,10 @@ static bool write_pid_file(struct daemon *d)
 		close(d->pid_fd);
 		d->pid_fd = -1;
 		return false;
+	}
+	if (!same_file(d->pid_fd, path)) {
+		close(d->pid_fd);
+		goto again;
 	}
 	if (ftruncate(d->pid_fd, 0) < 0 || write(d->pid_fd, text, (size_t)n) != n) {
 		log_error("--pid-file %s: cannot write: %s", path, strerror(errno));
@@ -428,12 +442,25 @@ static void clean_up(struct daemon *d)
 		ev_loop_destroy(d->loop);
 }
 
+/* Whoever starts us with closed standard streams must not find a socket or the log of another in their place. */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
 int daemon_run(const struct options *o)
 {
 	struct daemon d = { .options = o, .pid_fd = -1, .ready_fd = -1 };
 	int level = LOG_NOTICE_ + (int)o->verbose - (int)o->quiet;
 	bool ready;
 
+	fill_standard_streams();
 	level = level < LOG_ERROR_ ? LOG_ERROR_ : level > LOG_DEBUG_ ? LOG_DEBUG_ : level;
 	/* until it serves, a daemon complains where it was started */
 	log_open(o->syslog && !o->daemon ? LOG_TO_SYSLOG : LOG_TO_STDERR, (enum log_level)level, "dtlsd");

@@ -257,6 +257,23 @@ def _(t):
         time.sleep(0.02)
 
 
+@case("--daemon: started without standard streams it serves all the same")
+def _(t):
+    port, pid_file = free_port(), os.path.join(t.dir(), "dtlsd.pid")
+    parent = t.process(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', DTLSD, "--daemon", "--pid-file", pid_file,
+                        *certs.psk_options(), f"127.0.0.1:{port}"], name="dtlsd")
+    check_equal(parent.wait(), 0, "exit status of the command")
+    pid = read_pid(pid_file)
+    t.stack.callback(stop_by_pid, pid)
+    for fd in 0, 1, 2:
+        check_equal(os.readlink(f"/proc/{pid}/fd/{fd}"), "/dev/null", f"descriptor {fd} of the daemon")
+    raw.Client(t, ("127.0.0.1", port), certs.psk()).connect().alive()
+    os.kill(pid, signal.SIGTERM)
+    while is_dtlsd(pid):
+        check(time.monotonic() < t.deadline, "the daemon stays")
+        time.sleep(0.02)
+
+
 @case("--daemon: what prevents the start is told on the terminal, with exit status 1")
 def _(t):
     _, pid_file, parent = background(t, "--pskpasswd", "/nonexistent/psk.txt")
