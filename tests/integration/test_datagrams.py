@@ -513,6 +513,7 @@ def _(t):
     raw.fence(t, d)
     old.alive()
     d.await_counter("handshake_failed", 1)
+    raw.fence(t, d)  # it is counted before the alert leaves
     for datagram in old.pending():
         check(datagram[0] != raw.DATA, "data for the forger")
     old.alive()
