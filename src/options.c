@@ -45,6 +45,8 @@ static const struct option_entry entries[] = {
 	  "largest handshake datagram, without IP and UDP headers (1200)" },
 	{ "cookie-lifetime", 0, KIND_NUMBER, AT(cookie_lifetime), 60, 1, 86400, "SECONDS",
 	  "how long a cookie is good at the least, twice that at the most (60)" },
+	{ "cookie-secret", 0, KIND_TEXT, AT(cookie_secret), 0, 0, 0, "FILE",
+	  "keep the cookie secret there, so that cookies survive a restart; made when missing" },
 	{ "drain-time", 0, KIND_NUMBER, AT(drain_time), 5, 1, 3600, "SECONDS", "longest time for saying goodbye at the end (5)" },
 	{ "daemon", 0, KIND_FLAG, AT(daemon), 0, 0, 0, NULL, "go into the background once ready; log to syslog" },
 	{ "pid-file", 0, KIND_TEXT, AT(pid_file), 0, 0, 0, "FILE", "write the process ID there, remove it at the end" },
@@ -55,6 +57,7 @@ static const struct option_entry entries[] = {
 	{ "version", 'V', KIND_VERDICT, OPTIONS_VERSION, 0, 0, 0, NULL, "show version and features and exit" },
 };
 
+#define HELP_COLUMN 40
 #define ENTRIES (sizeof(entries) / sizeof(entries[0]))
 
 static bool parse_number(const struct option_entry *e, const char *text, uint32_t *out)
@@ -231,6 +234,10 @@ void options_help(FILE *to)
 		n = e->letter ? fprintf(to, "  -%c, --%s", e->letter, e->name) : fprintf(to, "      --%s", e->name);
 		if (e->argument)
 			n += fprintf(to, " %s", e->argument);
-		fprintf(to, "%*s%s\n", n < 40 ? 40 - n : 1, "", e->help);
+		if (n >= HELP_COLUMN) {
+			fputc('\n', to);
+			n = 0;
+		}
+		fprintf(to, "%*s%s\n", HELP_COLUMN - n, "", e->help);
 	}
 }
