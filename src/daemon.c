@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +22,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
+#include "secret.h"
 #include "tls.h"
 #include "udp.h"
 #include "worker.h"
@@ -223,6 +224,25 @@ static void worker_is_done(void *ctx)
 	ev_async_send(d->loop, &d->done);
 }
 
+/* A file keeps it over a restart: clients between their two hellos do not notice. */
+static bool cookie_secret(const struct options *o, uint8_t master[static COOKIE_MASTER_SIZE])
+{
+	char err[512];
+	int rc;
+
+	static_assert(SECRET_SIZE == COOKIE_MASTER_SIZE, "a secret is what cookie keys are derived from");
+	if (o->cookie_secret) {
+		rc = secret_load(o->cookie_secret, master, err, sizeof(err));
+		if (rc < 0)
+			log_error("%s", err);
+		return rc == 0;
+	}
+	rc = secret_random(master);
+	if (rc < 0)
+		log_error("no random numbers from the system: %s", strerror(-rc));
+	return rc == 0;
+}
+
 static bool make_workers(struct daemon *d, const struct handler *handler)
 {
 	const struct options *o = d->options;
@@ -246,10 +266,8 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 		.done_ctx = d,
 	};
 
-	if (getrandom(master, sizeof(master), 0) != sizeof(master)) {
-		log_error("no random numbers from the system: %s", strerror(errno));
+	if (!cookie_secret(o, master))
 		return false;
-	}
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		c.engine.index = i;
 		c.sockets = d->sockets + i * o->listen_count;

@@ -25,6 +25,7 @@ struct options {
 	const char *pskpasswd;
 	const char *priority;
 	const char *pid_file;
+	const char *cookie_secret; /* NULL: a secret of this process alone */
 	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */
 	uint32_t workers;       /* 0: one for each processor */
 	uint32_t idle_timeout, handshake_timeout, drain_time, cookie_lifetime; /* seconds */

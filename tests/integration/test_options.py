@@ -212,6 +212,9 @@ def _(t):
 
 fails("--pid-file in a directory that is not there", FAILED,
       r"--pid-file /nonexistent/pid: .*No such file", *PSK, "--pid-file", "/nonexistent/pid", HERE)
+fails("--cookie-secret in a directory that is not there", FAILED,
+      r"--cookie-secret /nonexistent/s: No such file.*directory that dtlsd may write", *PSK, "--cookie-secret",
+      "/nonexistent/s", HERE)
 
 # ---- warnings, help, version -----------------------------------------------------------------------------
 
@@ -248,8 +251,8 @@ def _(t):
     status, text = run(t, "--help")
     check_equal(status, 0, "exit status")
     for option in [*NUMBERS, "handler", "x509certfile", "x509keyfile", "x509cafile", "verify-client",
-                   "pskpasswd", "priority", "daemon", "pid-file", "syslog", "verbose", "quiet", "help",
-                   "version"]:
+                   "pskpasswd", "priority", "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
+                   "help", "version"]:
         check(re.search(rf"--{option}\b", text), f"--{option} is not in the help")
     check(all(len(line) <= 130 for line in text.splitlines()), "a line is too long")
 

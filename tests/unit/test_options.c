@@ -48,6 +48,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(o.drain_time, 5);
 	assert_false(o.daemon || o.syslog);
 	assert_null(o.pid_file);
+	assert_null(o.cookie_secret);
 }
 
 static void each_kind_of_option_arrives(void **state)
