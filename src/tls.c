@@ -353,6 +353,9 @@ static int load_ca(struct loader *l)
 	wipe(&pem);
 	if (rc == 0) {
 		rc = gnutls_certificate_set_x509_trust(l->tls->certificate, chain.certs, (int)chain.count);
+		/* short of memory it takes fewer and calls that a success */
+		if (rc >= 0 && (unsigned)rc < chain.count)
+			rc = GNUTLS_E_MEMORY_ERROR;
 		if (rc < 0)
 			rc = fail(l, "%s: %s", l->o->x509cafile, gnutls_strerror(rc));
 	}
