@@ -22,6 +22,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
+#include "steer.h"
 #include "secret.h"
 #include "tls.h"
 #include "udp.h"
@@ -41,7 +42,7 @@ struct daemon {
 	struct worker **workers;
 	bool running;
 	atomic_uint finished;       /* workers that have come to their end */
-	struct udp_socket *sockets; /* by worker, then by listener */
+	struct udp_socket *sockets; /* by worker, then by listener; behind them those for hellos in the same order */
 	unsigned listeners;         /* opened */
 	int pid_fd;
 	int ready_fd;               /* to the parent that waits in the terminal, -1: none */
@@ -181,25 +182,60 @@ static unsigned processors(void)
 	return 1;
 }
 
-/* udp_open makes one listener's sockets for all workers; each worker wants its own in a row. */
+static void report_no_lane(const struct addr *a, int err)
+{
+	static bool told;
+	char where[ADDR_TEXT_MAX];
+
+	if (!told)
+		log_warning("%s: the kernel refuses the program that gives hellos a lane of their own (%s): a flood of "
+			    "them can push out records; Linux 4.5 and later take it, --hello-lane no does without",
+			    addr_format(a, where), strerror(-err));
+	told = true;
+}
+
+/* Opens one listener: a socket for each worker, and a second one for hellos or -1 in its place. */
+static bool open_group(struct daemon *d, unsigned listener, struct udp_socket group[2 * OPTIONS_WORKERS_MAX])
+{
+	bool lane = d->options->hello_lane == 0;
+	unsigned n = d->worker_count;
+	char text[256];
+	int err;
+
+	if (udp_open(group, lane ? 2 * n : n, &d->options->listen[listener], listener, SOCKET_BUFFER, SOCKET_BUFFER,
+		     text, sizeof(text)) < 0) {
+		log_error("%s", text);
+		return false;
+	}
+	if (!lane) {
+		for (unsigned i = n; i < 2 * n; i++)
+			group[i].fd = -1;
+		return true;
+	}
+	err = steer_attach(group, n);
+	if (err < 0) {
+		report_no_lane(&group[0].bound, err);
+		for (unsigned i = n; i < 2 * n; i++)
+			udp_close(&group[i]);
+	}
+	return true;
+}
+
+/* A listener's sockets come together for all workers; each worker wants its own in a row. */
 static bool open_sockets(struct daemon *d)
 {
-	struct udp_socket group[OPTIONS_WORKERS_MAX];
+	struct udp_socket group[2 * OPTIONS_WORKERS_MAX];
 	unsigned count = d->options->listen_count;
-	char err[256];
 
-	d->sockets = calloc((size_t)d->worker_count * count, sizeof(*d->sockets));
+	d->sockets = calloc((size_t)2 * d->worker_count * count, sizeof(*d->sockets));
 	if (!d->sockets) {
 		log_error("out of memory");
 		return false;
 	}
 	for (unsigned l = 0; l < count; l++) {
-		if (udp_open(group, d->worker_count, &d->options->listen[l], l, SOCKET_BUFFER, SOCKET_BUFFER, err,
-			     sizeof(err)) < 0) {
-			log_error("%s", err);
+		if (!open_group(d, l, group))
 			return false;
-		}
-		for (unsigned i = 0; i < d->worker_count; i++)
+		for (unsigned i = 0; i < 2 * d->worker_count; i++)
 			d->sockets[i * count + l] = group[i];
 		d->listeners++;
 	}
@@ -210,7 +246,7 @@ static void close_sockets(struct daemon *d)
 {
 	if (!d->sockets)
 		return;
-	for (unsigned i = 0; i < d->worker_count; i++)
+	for (unsigned i = 0; i < 2 * d->worker_count; i++)
 		for (unsigned l = 0; l < d->listeners; l++)
 			udp_close(&d->sockets[i * d->options->listen_count + l]);
 	free(d->sockets);
@@ -271,6 +307,7 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		c.engine.index = i;
 		c.sockets = d->sockets + i * o->listen_count;
+		c.hello_sockets = c.sockets + d->worker_count * o->listen_count;
 		d->workers[i] = worker_new(&c);
 		if (!d->workers[i])
 			break;

@@ -15,6 +15,7 @@
 	X(rx_datagrams, "datagrams received")                                                 \
 	X(rx_bytes, "bytes received in datagrams")                                            \
 	X(rx_kernel_drops, "datagrams the kernel dropped because the socket buffer was full") \
+	X(rx_hello_drops, "hellos the kernel dropped because the buffer of their lane was full") \
 	X(rx_errors, "receive calls that failed")                                             \
 	X(tx_datagrams, "datagrams handed to the kernel")                                     \
 	X(tx_bytes, "bytes sent in datagrams")                                                \

@@ -48,6 +48,8 @@ static const struct option_entry entries[] = {
 	{ "cookie-secret", 0, KIND_TEXT, AT(cookie_secret), 0, 0, 0, "FILE",
 	  "keep the cookie secret there, so that cookies survive a restart; made when missing" },
 	{ "drain-time", 0, KIND_NUMBER, AT(drain_time), 5, 1, 3600, "SECONDS", "longest time for saying goodbye at the end (5)" },
+	{ "hello-lane", 0, KIND_CHOICE, AT(hello_lane), 0, 0, 0, "yes|no",
+	  "sockets of their own for hellos, so that a flood of them pushes out no records (yes)" },
 	{ "daemon", 0, KIND_FLAG, AT(daemon), 0, 0, 0, NULL, "go into the background once ready; log to syslog" },
 	{ "pid-file", 0, KIND_TEXT, AT(pid_file), 0, 0, 0, "FILE", "write the process ID there, remove it at the end" },
 	{ "syslog", 0, KIND_FLAG, AT(syslog), 0, 0, 0, NULL, "log to syslog instead of standard error" },

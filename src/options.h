@@ -32,6 +32,7 @@ struct options {
 	uint32_t max_sessions, max_handshakes, max_sessions_per_address, handshake_rate;
 	uint32_t mtu;
 	uint32_t verbose, quiet; /* how often each was given */
+	uint32_t hello_lane;       /* 0: yes, 1: no */
 	bool daemon;
 	bool syslog;
 };

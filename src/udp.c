@@ -318,7 +318,8 @@ static void rx_read_control(struct udp_socket *s, struct msghdr *h, struct metri
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			memcpy(&drops, CMSG_DATA(c), sizeof(drops));
 			/* a running total that may wrap */
-			metric_add(m, METRIC_rx_kernel_drops, (uint32_t)(drops - s->kernel_drops));
+			metric_add(m, s->hellos ? METRIC_rx_hello_drops : METRIC_rx_kernel_drops,
+				   (uint32_t)(drops - s->kernel_drops));
 			s->kernel_drops = drops;
 		}
 	}

@@ -16,8 +16,11 @@
 #include "mailbox.h"
 #include "txq.h"
 
-/* Batches taken from one socket before the others and the timers get their turn. */
+/* Batches of records taken from one socket before the others and the timers get their turn; of hellos it is one. */
 #define BATCHES_A_TURN 4
+
+/* Of what is ready in one turn of the loop, records are served first, hellos last. */
+enum { PRIORITY_HELLOS = -1, PRIORITY_OTHERS = 0, PRIORITY_RECORDS = 1 };
 
 enum order_kind { ORDER_RELOAD, ORDER_DRAIN };
 
@@ -35,6 +38,13 @@ struct port {
 	ev_io readable, writable;
 };
 
+/* The socket for hellos; what is answered leaves from the other one. */
+struct lane {
+	struct worker *worker;
+	struct udp_socket *socket;
+	ev_io readable;
+};
+
 struct worker {
 	struct worker_config config;
 	struct engine *engine;
@@ -43,6 +53,7 @@ struct worker {
 	ev_async knock;
 	ev_timer timer;
 	struct port *ports;
+	struct lane *lanes;
 	struct mailbox letters; /* for the engine */
 	struct mailbox orders;  /* for this worker */
 	bool draining;
@@ -141,6 +152,18 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	end_turn(w);
 }
 
+static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct lane *l = io->data;
+	struct worker *w = l->worker;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	udp_recv(l->socket, w->rx, engine_metrics(w->engine), receive, w);
+	end_turn(w);
+}
+
 static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct port *p = io->data;
@@ -233,6 +256,32 @@ static void drop_letters(struct letter *l)
 	}
 }
 
+static void watch_sockets(struct worker *w)
+{
+	const struct worker_config *c = &w->config;
+
+	for (unsigned i = 0; i < c->socket_count; i++) {
+		struct port *p = &w->ports[i];
+		struct lane *l = &w->lanes[i];
+
+		p->worker = w;
+		p->socket = &c->sockets[i];
+		ev_io_init(&p->readable, on_readable, p->socket->fd, EV_READ);
+		ev_io_init(&p->writable, on_writable, p->socket->fd, EV_WRITE);
+		ev_set_priority(&p->readable, PRIORITY_RECORDS);
+		p->readable.data = p->writable.data = p;
+		ev_io_start(w->loop, &p->readable);
+		if (c->hello_sockets[i].fd < 0)
+			continue;
+		l->worker = w;
+		l->socket = &c->hello_sockets[i];
+		ev_io_init(&l->readable, on_hellos, l->socket->fd, EV_READ);
+		ev_set_priority(&l->readable, PRIORITY_HELLOS);
+		l->readable.data = l;
+		ev_io_start(w->loop, &l->readable);
+	}
+}
+
 struct worker *worker_new(const struct worker_config *c)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -248,21 +297,13 @@ struct worker *worker_new(const struct worker_config *c)
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	w->rx = udp_rx_new();
 	w->ports = calloc(c->socket_count, sizeof(*w->ports));
+	w->lanes = calloc(c->socket_count, sizeof(*w->lanes));
 	w->engine = engine_new(&w->config.engine, clock_mono_ms(), clock_wall_s());
-	if (!w->loop || !w->rx || !w->ports || !w->engine) {
+	if (!w->loop || !w->rx || !w->ports || !w->lanes || !w->engine) {
 		worker_free(w);
 		return NULL;
 	}
-	for (unsigned i = 0; i < c->socket_count; i++) {
-		struct port *p = &w->ports[i];
-
-		p->worker = w;
-		p->socket = &c->sockets[i];
-		ev_io_init(&p->readable, on_readable, p->socket->fd, EV_READ);
-		ev_io_init(&p->writable, on_writable, p->socket->fd, EV_WRITE);
-		p->readable.data = p->writable.data = p;
-		ev_io_start(w->loop, &p->readable);
-	}
+	watch_sockets(w);
 	ev_async_init(&w->knock, on_knock);
 	w->knock.data = w;
 	ev_async_start(w->loop, &w->knock);
@@ -308,6 +349,7 @@ void worker_free(struct worker *w)
 	if (w->loop)
 		ev_loop_destroy(w->loop);
 	free(w->ports);
+	free(w->lanes);
 	free(w);
 }
 

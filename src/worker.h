@@ -19,6 +19,7 @@ struct worker;
 struct worker_config {
 	struct engine_config engine; /* post, flush and ctx are filled in here */
 	struct udp_socket *sockets;  /* one for each listener, borrowed */
+	struct udp_socket *hello_sockets; /* the lane of hellos, one for each listener or -1; borrowed */
 	unsigned socket_count;
 	struct worker **all;         /* engine.count workers, complete before the first is started; borrowed */
 	void (*done)(void *ctx);     /* called in the worker's thread as its last act */

@@ -46,6 +46,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(o.mtu, 1200);
 	assert_int_equal(o.cookie_lifetime, 60);
 	assert_int_equal(o.drain_time, 5);
+	assert_int_equal(o.hello_lane, 0);
 	assert_false(o.daemon || o.syslog);
 	assert_null(o.pid_file);
 	assert_null(o.cookie_secret);
