@@ -117,6 +117,13 @@ def is_verify_request(datagram):
     return len(datagram) > 13 and datagram[0] == HANDSHAKE and datagram[13] == HELLO_VERIFY
 
 
+def readable(sock, seconds):
+    """select knows no descriptor above 1023."""
+    p = select.poll()
+    p.register(sock, select.POLLIN)
+    return bool(p.poll(seconds * 1000))
+
+
 class Peer:
     """A UDP socket that talks to the daemon and keeps account of the bytes each way."""
 
@@ -140,7 +147,7 @@ class Peer:
 
     def receive(self, timeout=None):
         left = max(0.0, self.t.until(timeout) - time.monotonic())
-        if not select.select([self.sock], [], [], left)[0]:
+        if not readable(self.sock, left):
             raise Failed("no answer")
         datagram = self.sock.recv(65536)
         self.received += len(datagram)
@@ -149,7 +156,7 @@ class Peer:
     def pending(self):
         """What has arrived by now."""
         out = []
-        while select.select([self.sock], [], [], 0)[0]:
+        while readable(self.sock, 0):
             out.append(self.sock.recv(65536))
             self.received += len(out[-1])
         return out
