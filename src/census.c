@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The totals are two atomics, taken before and given back after; the addresses are in shards, each an open
+ * The totals are two atomics; the addresses are in shards, each an open
  * hash with linear probing and deletion by shifting back, so that it holds no tombstones and may shrink.
  * A shard has its memory only while it has addresses.
  */
@@ -23,7 +23,8 @@
 
 struct entry {
 	struct addr prefix;
-	uint32_t count; /* 0: free */
+	uint32_t count;  /* 0: free */
+	uint32_t halves; /* of these, handshakes under way */
 };
 
 struct shard {
@@ -38,7 +39,7 @@ struct census {
 	struct siphash_key key;
 	unsigned ipv6_prefix;
 	_Atomic uint32_t sessions, handshakes;
-	_Atomic uint32_t max_sessions, max_handshakes, max_per_address;
+	_Atomic uint32_t max_sessions, max_handshakes, max_per_address, max_handshakes_per_address;
 };
 
 void census_set_limits(struct census *c, const struct census_limits *limits)
@@ -46,6 +47,7 @@ void census_set_limits(struct census *c, const struct census_limits *limits)
 	atomic_store_explicit(&c->max_sessions, limits->sessions, memory_order_relaxed);
 	atomic_store_explicit(&c->max_handshakes, limits->handshakes, memory_order_relaxed);
 	atomic_store_explicit(&c->max_per_address, limits->sessions_per_address, memory_order_relaxed);
+	atomic_store_explicit(&c->max_handshakes_per_address, limits->handshakes_per_address, memory_order_relaxed);
 }
 
 struct census *census_new(const struct census_limits *limits)
@@ -141,16 +143,28 @@ static bool shard_resize(const struct census *c, struct shard *s, uint32_t slots
 	return true;
 }
 
+/* May prefix have one more? With the lock held. session: that is already counted, only a handshake comes. */
+static enum census_verdict shard_allows(const struct census *c, const struct entry *e, bool session)
+{
+	uint32_t sessions = atomic_load_explicit(&c->max_per_address, memory_order_relaxed);
+	uint32_t handshakes = atomic_load_explicit(&c->max_handshakes_per_address, memory_order_relaxed);
+
+	if (e == NULL)
+		return CENSUS_OK;
+	if (!session && sessions != 0 && e->count >= sessions)
+		return CENSUS_ADDRESS;
+	return handshakes != 0 && e->halves >= handshakes ? CENSUS_ADDRESS_HANDSHAKES : CENSUS_OK;
+}
+
 /* Counts one more of prefix, with the lock held. */
 static enum census_verdict shard_add(const struct census *c, struct shard *s, uint64_t hash,
-				     const struct addr *prefix, uint32_t limit)
+				     const struct addr *prefix)
 {
 	struct entry *e = shard_find(s, hash, prefix);
 
 	if (e != NULL && e->count > 0) {
-		if (limit != 0 && e->count >= limit)
-			return CENSUS_ADDRESS;
 		e->count++;
+		e->halves++;
 		return CENSUS_OK;
 	}
 	if (s->used + 1 > s->slots / 4 * 3) {
@@ -160,8 +174,7 @@ static enum census_verdict shard_add(const struct census *c, struct shard *s, ui
 	}
 	if (e == NULL)
 		return CENSUS_MEMORY;
-	e->prefix = *prefix;
-	e->count = 1;
+	*e = (struct entry){ .prefix = *prefix, .count = 1, .halves = 1 };
 	s->used++;
 	return CENSUS_OK;
 }
@@ -213,37 +226,65 @@ static void total_give(_Atomic uint32_t *total)
 	(void)old;
 }
 
+/* Both totals and the address, with the lock held. */
+static enum census_verdict admit_locked(struct census *c, struct shard *s, uint64_t hash, const struct addr *prefix)
+{
+	enum census_verdict verdict = shard_allows(c, shard_find(s, hash, prefix), false);
+
+	if (verdict != CENSUS_OK)
+		return verdict;
+	if (!total_take(&c->sessions, &c->max_sessions))
+		return CENSUS_SESSIONS;
+	verdict = CENSUS_HANDSHAKES;
+	if (total_take(&c->handshakes, &c->max_handshakes)) {
+		verdict = shard_add(c, s, hash, prefix);
+		if (verdict == CENSUS_OK)
+			return CENSUS_OK;
+		total_give(&c->handshakes);
+	}
+	total_give(&c->sessions);
+	return verdict;
+}
+
 enum census_verdict census_admit(struct census *c, const struct addr *peer)
 {
 	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
 	uint64_t hash = census_hash(c, &prefix);
-	enum census_verdict verdict;
-	struct shard *s;
+	struct shard *s = shard_lock(c, hash);
+	enum census_verdict verdict = admit_locked(c, s, hash, &prefix);
 
-	if (!total_take(&c->sessions, &c->max_sessions))
-		return CENSUS_SESSIONS;
-	if (!total_take(&c->handshakes, &c->max_handshakes)) {
-		total_give(&c->sessions);
-		return CENSUS_HANDSHAKES;
-	}
-	s = shard_lock(c, hash);
-	verdict = shard_add(c, s, hash, &prefix,
-			    atomic_load_explicit(&c->max_per_address, memory_order_relaxed));
 	shard_unlock(s);
-	if (verdict != CENSUS_OK) {
-		total_give(&c->handshakes);
-		total_give(&c->sessions);
-	}
 	return verdict;
 }
 
-enum census_verdict census_again(struct census *c)
+enum census_verdict census_again(struct census *c, const struct addr *peer)
 {
-	return total_take(&c->handshakes, &c->max_handshakes) ? CENSUS_OK : CENSUS_HANDSHAKES;
+	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
+	uint64_t hash = census_hash(c, &prefix);
+	struct shard *s = shard_lock(c, hash);
+	struct entry *e = shard_find(s, hash, &prefix);
+	enum census_verdict verdict;
+
+	assert(e != NULL && e->count > 0);
+	verdict = shard_allows(c, e, true);
+	if (verdict == CENSUS_OK && !total_take(&c->handshakes, &c->max_handshakes))
+		verdict = CENSUS_HANDSHAKES;
+	if (verdict == CENSUS_OK)
+		e->halves++;
+	shard_unlock(s);
+	return verdict;
 }
 
-void census_handshake_over(struct census *c)
+void census_handshake_over(struct census *c, const struct addr *peer)
 {
+	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
+	uint64_t hash = census_hash(c, &prefix);
+	struct shard *s = shard_lock(c, hash);
+	struct entry *e = shard_find(s, hash, &prefix);
+
+	assert(e != NULL && e->count > 0 && e->halves > 0);
+	e->halves--;
+	shard_unlock(s);
 	total_give(&c->handshakes);
 }
 
@@ -254,7 +295,7 @@ void census_leave(struct census *c, const struct addr *peer)
 	struct shard *s = shard_lock(c, hash);
 	struct entry *e = shard_find(s, hash, &prefix);
 
-	assert(e != NULL && e->count > 0);
+	assert(e != NULL && e->count > e->halves);
 	if (e->count > 1)
 		e->count--;
 	else

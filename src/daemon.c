@@ -294,6 +294,7 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 			.idle_timeout_ms = o->idle_timeout * UINT64_C(1000),
 			.handshake_timeout_ms = o->handshake_timeout * UINT64_C(1000),
 			.handshake_rate = o->handshake_rate ? o->handshake_rate / d->worker_count + 1 : 0,
+			.handshakes_per_turn = o->handshakes_per_turn,
 			.mtu = o->mtu,
 		},
 		.socket_count = o->listen_count,
@@ -455,7 +456,8 @@ static bool boot(struct daemon *d)
 		.sessions = o->max_sessions,
 		.handshakes = o->max_handshakes,
 		.sessions_per_address = o->max_sessions_per_address,
-		.ipv6_prefix = 64,
+		.ipv6_prefix = o->ipv6_prefix,
+		.handshakes_per_address = o->max_handshakes_per_address,
 	};
 
 	if (!handler) {

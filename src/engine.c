@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "backlog.h"
 #include "bus.h"
 #include "classify.h"
 #include "env.h"
@@ -46,6 +47,10 @@ struct engine {
 	struct wheel session_timers;
 	struct wheel handshake_timers;
 	struct ratelimit rate;
+	struct handshake_place half_open; /* oldest first; who has gone on since is taken out when he is met */
+	struct backlog backlog;
+	unsigned begun;      /* handshakes in this turn */
+	bool serving;        /* a hello from the backlog */
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
 	uint64_t serial;
 	bool draining;
@@ -158,6 +163,20 @@ static void arm_session(struct engine *e, struct session *s)
 		wheel_set(&e->session_timers, &s->timer, due);
 }
 
+static void leave_place(struct handshake_place *p)
+{
+	p->next->before = p->before;
+	p->before->next = p->next;
+	p->next = p->before = p;
+}
+
+static void take_place(struct handshake_place *head, struct handshake_place *p)
+{
+	p->before = head->before;
+	p->next = head;
+	p->before->next = head->before = p;
+}
+
 /* Out of the table and the wheel; the caller frees it. */
 static void unfile_handshake(struct engine *e, struct handshake *h)
 {
@@ -168,7 +187,8 @@ static void unfile_handshake(struct engine *e, struct handshake *h)
 		s->rival = false;
 	wheel_cancel(&e->handshake_timers, handshake_timer(h));
 	table_remove(e->handshakes, n);
-	census_handshake_over(e->config.census);
+	leave_place(handshake_place(h));
+	census_handshake_over(e->config.census, &n->flow.peer);
 	note_freed(e, 1);
 }
 
@@ -282,9 +302,46 @@ static void settle_handshake(struct engine *e, struct handshake *h, enum handsha
 
 /* ---- admission ---- */
 
+/* NULL: all handshakes of this worker have got further than the hello. */
+static struct handshake *oldest_half_open(struct engine *e)
+{
+	struct handshake_place *p;
+
+	while ((p = e->half_open.next) != &e->half_open) {
+		if (handshake_half_open(handshake_of_place(p)))
+			return handshake_of_place(p);
+		leave_place(p);
+	}
+	return NULL;
+}
+
+static void evict(struct engine *e, struct handshake *h)
+{
+	metric_inc(&e->metrics, METRIC_handshake_evicted);
+	log_limited(LOG_WARNING_, &handshake_node(h)->flow,
+		    "half-open handshake given up for a newer one: a flood of hellos, or --max-handshakes is too low");
+	remove_handshake(e, h);
+}
+
+static bool rate_allows(struct engine *e, const struct flow *flow)
+{
+	if (ratelimit_take(&e->rate, e->env.now))
+		return true;
+	metric_inc(&e->metrics, METRIC_limited_rate);
+	log_limited(LOG_WARNING_, flow, "peer refused: more handshakes a second than --handshake-rate allows");
+	return false;
+}
+
+static enum census_verdict ask_census(struct engine *e, const struct flow *flow, bool again)
+{
+	if (again)
+		return census_again(e->config.census, &flow->peer);
+	return census_admit(e->config.census, &flow->peer);
+}
+
 static void give_back(struct engine *e, const struct flow *flow, bool again)
 {
-	census_handshake_over(e->config.census);
+	census_handshake_over(e->config.census, &flow->peer);
 	if (!again)
 		census_leave(e->config.census, &flow->peer);
 }
@@ -302,25 +359,62 @@ static bool admission_allowed(struct engine *e, const struct flow *flow, bool ag
 					"--handshake-timeout" },
 		[CENSUS_ADDRESS] = { METRIC_limited_address,
 				     "its address has all the sessions it may have: raise --max-sessions-per-address" },
+		[CENSUS_ADDRESS_HANDSHAKES] = { METRIC_limited_address_handshakes,
+						"its address has all the handshakes under way that it may have: raise "
+						"--max-handshakes-per-address" },
 		[CENSUS_MEMORY] = { METRIC_limited_memory, "out of memory: lower --max-sessions" },
 	};
 	static struct log_gate gate[sizeof(refused) / sizeof(refused[0])];
+	struct handshake *oldest;
 	enum census_verdict v;
+	bool in_rate = false;
 
 	if (e->draining)
 		return false;
-	v = again ? census_again(e->config.census) : census_admit(e->config.census, &flow->peer);
+	v = ask_census(e, flow, again);
+	if (v == CENSUS_HANDSHAKES && (oldest = oldest_half_open(e))) {
+		/* nobody gives his place to one who is then refused */
+		in_rate = rate_allows(e, flow);
+		if (!in_rate)
+			return false;
+		evict(e, oldest);
+		v = ask_census(e, flow, again);
+	}
 	if (v == CENSUS_OK) {
 		/* asked last: who is over a limit of its own must not use up the rate of all */
-		if (ratelimit_take(&e->rate, e->env.now))
+		if (in_rate || rate_allows(e, flow))
 			return true;
 		give_back(e, flow, again);
-		metric_inc(&e->metrics, METRIC_limited_rate);
-		log_limited(LOG_WARNING_, flow, "peer refused: more handshakes a second than --handshake-rate allows");
 		return false;
 	}
 	metric_inc(&e->metrics, refused[v].metric);
 	log_write_limited(&gate[v], LOG_WARNING_, flow, "peer refused: %s", refused[v].advice);
+	return false;
+}
+
+/*
+ * The signature is what a handshake costs, as much as some hundred records: so many in a turn, and the others wait,
+ * so that the sessions' records do not.
+ */
+static bool turn_allows(struct engine *e, const struct datagram *d)
+{
+	unsigned most = e->config.handshakes_per_turn;
+
+	if (most == 0 || (e->begun < most && (e->serving || !e->backlog.count)))
+		return true;
+	switch (backlog_add(&e->backlog, d)) {
+	case BACKLOG_TAKEN:
+		metric_inc(&e->metrics, METRIC_hello_queued);
+		break;
+	case BACKLOG_REPEATED:
+		metric_inc(&e->metrics, METRIC_hello_repeated);
+		break;
+	case BACKLOG_FULL:
+		metric_inc(&e->metrics, METRIC_limited_turn);
+		log_limited(LOG_WARNING_, &d->flow,
+			    "peer refused: too many hellos wait for their turn: it may come again; more --workers serve more");
+		break;
+	}
 	return false;
 }
 
@@ -336,6 +430,8 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 		metric_inc(&e->metrics, METRIC_hello_repeated);
 		return NULL;
 	}
+	if (!e->draining && !turn_allows(e, d))
+		return NULL;
 	if (old) { /* it began anew before the old handshake was over */
 		before = hello_tag(e, handshake_random(old));
 		remove_handshake(e, old);
@@ -348,6 +444,8 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 		give_back(e, &d->flow, s != NULL);
 		return NULL;
 	}
+	e->begun++;
+	take_place(&e->half_open, handshake_place(h));
 	handshake_set_before(h, before);
 	metric_inc(&e->metrics, METRIC_hello_admitted);
 	table_insert(e->handshakes, handshake_node(h));
@@ -376,7 +474,7 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 	struct handshake *h;
 	struct hello hello;
 
-	metric_inc(&e->metrics, METRIC_hello_received);
+	metric_add(&e->metrics, METRIC_hello_received, e->serving ? 0 : 1);
 	if (!classify_hello(r, &hello)) {
 		metric_inc(&e->metrics, METRIC_drop_malformed);
 		return NULL;
@@ -491,6 +589,28 @@ void engine_datagram(struct engine *e, struct datagram *d, size_t segment)
 	}
 }
 
+void engine_turn(struct engine *e)
+{
+	e->begun = 0;
+}
+
+unsigned engine_waiting(const struct engine *e)
+{
+	return e->backlog.count;
+}
+
+static void run_backlog(struct engine *e)
+{
+	struct backlog_entry *w;
+
+	e->serving = true;
+	while (e->begun < e->config.handshakes_per_turn && (w = backlog_take(&e->backlog))) {
+		on_datagram(e, &w->datagram);
+		free(w);
+	}
+	e->serving = false;
+}
+
 void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu)
 {
 	struct handshake *h = find_handshake(e, &t->flow);
@@ -598,6 +718,8 @@ uint64_t engine_run(struct engine *e)
 
 	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
 	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
+	run_backlog(e);
+	more |= e->backlog.count > 0;
 	txq_flush(&e->txq);
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
@@ -636,6 +758,8 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
+	backlog_init(&e->backlog);
+	e->half_open.next = e->half_open.before = &e->half_open;
 	wheel_init(&e->session_timers, now_ms);
 	wheel_init(&e->handshake_timers, now_ms);
 	e->env = (struct env){
@@ -676,6 +800,7 @@ void engine_free(struct engine *e)
 	uint64_t cursor;
 
 	bus_clear(&e->bus);
+	backlog_clear(&e->backlog);
 	if (e->handshakes) {
 		for (cursor = 0; table_count(e->handshakes);)
 			table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);

@@ -33,6 +33,7 @@ struct engine_config {
 	uint64_t idle_timeout_ms;    /* 0: never */
 	uint64_t handshake_timeout_ms;
 	uint32_t handshake_rate;     /* per second and engine, 0: no limit */
+	uint32_t handshakes_per_turn; /* 0: any number */
 	size_t mtu;
 	/* Brings a letter to the engine of that worker, this one too; owns it from then on. false: closed, still the caller's. */
 	bool (*post)(void *ctx, unsigned worker, struct letter *l);
@@ -49,6 +50,10 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
 
 /* One datagram, or several of one peer: segment as udp_recv gives it. */
 void engine_datagram(struct engine *e, struct datagram *d, size_t segment);
+/* A turn of the loop begins: from here to the next call at most handshakes_per_turn handshakes begin. */
+void engine_turn(struct engine *e);
+/* Hellos that wait for a turn; engine_run takes them. Better none are brought as long as there are any. */
+unsigned engine_waiting(const struct engine *e);
 /* A letter that post brought. */
 void engine_letter(struct engine *e, struct letter *l);
 /* Timers, broadcasts, draining: a bounded piece. Milliseconds until the next call is wanted, 0: at once. */

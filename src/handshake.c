@@ -37,6 +37,7 @@ struct early {
 struct handshake {
 	struct table_node node;
 	struct timer timer;
+	struct handshake_place place;
 	struct env *env;
 	uint32_t listener;
 	struct tls *tls;
@@ -95,6 +96,22 @@ struct timer *handshake_timer(struct handshake *h)
 struct handshake *handshake_of_timer(struct timer *t)
 {
 	return (struct handshake *)(void *)((char *)t - offsetof(struct handshake, timer));
+}
+
+struct handshake_place *handshake_place(struct handshake *h)
+{
+	return &h->place;
+}
+
+struct handshake *handshake_of_place(struct handshake_place *p)
+{
+	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, place));
+}
+
+bool handshake_half_open(const struct handshake *h)
+{
+	/* no message but the hello is complete */
+	return (uint16_t)(reassembly_expected(h->in) - h->first_message) <= 1;
 }
 
 uint32_t handshake_listener(const struct handshake *h)
@@ -194,6 +211,7 @@ struct handshake *handshake_new(struct env *env, struct tls *tls, const struct f
 	if (!h)
 		return NULL;
 	h->node.flow = *flow;
+	h->place.next = h->place.before = &h->place;
 	h->env = env;
 	h->listener = listener;
 	h->tls = tls_ref(tls);
@@ -568,8 +586,13 @@ static void peer_repeats(struct handshake *h, const struct handshake_fragment *f
 
 	if (f->type == DTLS_CLIENT_HELLO)
 		metric_inc(h->env->metrics, METRIC_hello_repeated);
-	if (last && !h->answered && !flight_empty(h->out) && h->env->now - h->sent_at >= RESEND_ASKED_MS)
+	if (last && !h->answered && !flight_empty(h->out) && h->env->now - h->sent_at >= RESEND_ASKED_MS) {
+		uint64_t due = h->resend_at;
+
 		resend_flight(h);
+		/* what the peer asks for comes beside what we send unasked, not in its place */
+		h->resend_at = due;
+	}
 }
 
 static enum handshake_verdict on_handshake(struct handshake *h, const struct record *r)
@@ -698,6 +721,8 @@ enum handshake_verdict handshake_record(struct handshake *h, const struct record
 enum handshake_verdict handshake_tick(struct handshake *h)
 {
 	uint64_t now = h->env->now;
+	size_t mtu = h->mtu;
+	bool asked = !h->mtu_told && now - h->sent_at < RESEND_ASKED_MS; /* it left just now, at the peer's wish */
 
 	if (now >= h->deadline || (h->grace && now >= h->grace))
 		return give_up(h);
@@ -713,7 +738,10 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 			h->mtu = mtu_below(h->mtu);
 		h->resend_ms = h->resend_ms * 2 < RESEND_MOST_MS ? h->resend_ms * 2 : RESEND_MOST_MS;
 	}
-	resend_flight(h);
+	if (asked && h->mtu == mtu)
+		h->resend_at = now + h->resend_ms;
+	else
+		resend_flight(h);
 	return HANDSHAKE_GOING;
 }
 

@@ -48,6 +48,13 @@ struct table_node *handshake_node(struct handshake *h);
 struct handshake *handshake_of_node(struct table_node *n);
 struct timer *handshake_timer(struct handshake *h);
 struct handshake *handshake_of_timer(struct timer *t);
+/* A place in the engine's list of half-open ones, oldest first: its peer has not gone on after the hello. */
+struct handshake_place {
+	struct handshake_place *next, *before; /* itself: in no list */
+};
+struct handshake_place *handshake_place(struct handshake *h);
+struct handshake *handshake_of_place(struct handshake_place *p);
+bool handshake_half_open(const struct handshake *h);
 uint32_t handshake_listener(const struct handshake *h);
 uint64_t handshake_due(const struct handshake *h); /* when handshake_tick wants to be called */
 

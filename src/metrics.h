@@ -33,14 +33,18 @@
 	X(hello_challenged, "HelloVerifyRequests sent")                                       \
 	X(hello_bad_cookie, "ClientHellos with a wrong or stale cookie")                      \
 	X(hello_admitted, "ClientHellos with a good cookie that began a handshake")           \
+	X(hello_queued, "of the good ones, those that waited for a turn (handshakes-per-turn)") \
 	X(hello_repeated, "copies of an admitted ClientHello")                                \
 	X(limited_sessions, "admissions refused by max-sessions")                             \
 	X(limited_handshakes, "admissions refused by max-handshakes")                         \
 	X(limited_address, "admissions refused by max-sessions-per-address")                  \
+	X(limited_address_handshakes, "admissions refused by max-handshakes-per-address")     \
+	X(limited_turn, "admissions refused because too many hellos waited for a turn")      \
 	X(limited_rate, "admissions refused by handshake-rate")                               \
 	X(limited_memory, "admissions refused because memory ran out")                        \
 	X(handshake_done, "handshakes finished")                                              \
 	X(handshake_resumed, "of these, resumed")                                             \
+	X(handshake_evicted, "half-open handshakes given up for newer ones: max-handshakes")   \
 	X(handshake_failed, "handshakes failed")                                              \
 	X(handshake_timeout, "of these, timed out")                                           \
 	X(flight_resent, "handshake flights sent again")                                      \

@@ -52,10 +52,13 @@ struct worker {
 	struct ev_loop *loop;
 	ev_async knock;
 	ev_timer timer;
+	ev_prepare prepare;
+	ev_idle idle;
 	struct port *ports;
 	struct lane *lanes;
 	struct mailbox letters; /* for the engine */
 	struct mailbox orders;  /* for this worker */
+	bool take_hellos; /* in this turn: those taken before have had theirs */
 	bool draining;
 	uint64_t drain_by;
 	bool started;
@@ -119,11 +122,16 @@ static void end_turn(struct worker *w)
 		if (wait > w->drain_by - now)
 			wait = w->drain_by - now;
 	}
-	if (wait == UINT64_MAX) {
+	/* a timer that is due at once would still let the loop sleep for a millisecond */
+	if (wait == 0)
+		ev_idle_start(w->loop, &w->idle);
+	else
+		ev_idle_stop(w->loop, &w->idle);
+	if (wait == 0 || wait == UINT64_MAX) {
 		ev_timer_stop(w->loop, &w->timer);
 		return;
 	}
-	w->timer.repeat = wait ? (double)wait / 1000 : 1e-6;
+	w->timer.repeat = (double)wait / 1000;
 	ev_timer_again(w->loop, &w->timer);
 }
 
@@ -159,6 +167,8 @@ static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
+	if (!w->take_hellos)
+		return;
 	set_time(w);
 	udp_recv(l->socket, w->rx, engine_metrics(w->engine), receive, w);
 	end_turn(w);
@@ -183,6 +193,26 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 	(void)events;
 	set_time(w);
 	end_turn(w);
+}
+
+static void on_idle(struct ev_loop *loop, ev_idle *i, int events)
+{
+	struct worker *w = i->data;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	end_turn(w);
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *p, int events)
+{
+	struct worker *w = p->data;
+
+	(void)loop;
+	(void)events;
+	engine_turn(w->engine);
+	w->take_hellos = engine_waiting(w->engine) == 0;
 }
 
 static void obey(struct worker *w, struct order *o)
@@ -309,6 +339,11 @@ struct worker *worker_new(const struct worker_config *c)
 	ev_async_start(w->loop, &w->knock);
 	ev_timer_init(&w->timer, on_timer, 0, 1);
 	w->timer.data = w;
+	ev_idle_init(&w->idle, on_idle);
+	w->idle.data = w;
+	ev_prepare_init(&w->prepare, on_prepare);
+	w->prepare.data = w;
+	ev_prepare_start(w->loop, &w->prepare);
 	return w;
 }
 

@@ -3,6 +3,7 @@
 """Every limit: its effect, its counter, and a log line that says what to change."""
 
 import os
+import signal
 import sys
 import time
 
@@ -42,21 +43,100 @@ def _(t):
     client(t, d).connect().alive()
 
 
+def half_open(t, d, source=None):
+    """A client that has been admitted and has the server's flight."""
+    c = client(t, d, source)
+    c.get_cookie()
+    c.send(c.hello_with_cookie()[0])
+    c.take_flight(raw.SERVER_HELLO_DONE)
+    return c
+
+
 @case("max-handshakes: one more is refused, told in the log, and let in when one is over")
 def _(t):
     d = serve(t, "--max-handshakes", "2")
-    halves = [client(t, d) for _ in range(2)]
-    for c in halves:
-        c.get_cookie()
-        c.send(c.hello_with_cookie()[0])
-        c.take_flight(raw.SERVER_HELLO_DONE)
+    halves = [half_open(t, d) for _ in range(2)]
+    finals = [c.final() for c in halves]
+    for c, records in zip(halves, finals):
+        c.send(records[0])  # they have gone on, and are not given up for others
     refused(t, d)
     d.expect(r"warning: peer=127\.0\.0\.1:\d+ .*--max-handshakes\b")
     check_equal(d.counters()["limited_handshakes"], 1, "limited_handshakes")
-    halves[0].send(b"".join(halves[0].final()))
+    halves[0].send(b"".join(finals[0][1:]))
     halves[0].take_finish()
     client(t, d).connect().alive()
     halves[0].alive()
+    halves[1].send(b"".join(finals[1][1:]))
+    halves[1].take_finish()
+    halves[1].alive()
+    check_equal(d.counters()["handshake_evicted"], 0, "evicted")
+
+
+@case("max-handshakes: the oldest that has not gone on makes room for a new one, told in the log")
+def _(t):
+    d = serve(t, "--max-handshakes", "3")
+    gone_on, oldest, newer = (half_open(t, d) for _ in range(3))
+    final = gone_on.final()
+    gone_on.send(final[0])
+    client(t, d).connect().alive()
+    d.expect(rf"warning: peer=127\.0\.0\.1:{oldest.address[1]}\b.*given up for a newer one.*--max-handshakes\b")
+    now = d.counters()
+    check_equal((now["handshake_evicted"], now["limited_handshakes"]), (1, 0), "evicted, refused")
+    newer.send(b"".join(newer.final()))
+    newer.take_finish()
+    newer.alive()
+    gone_on.send(b"".join(final[1:]))
+    gone_on.take_finish()
+    gone_on.alive()
+
+
+@case("max-handshakes-per-address: one more is refused and evicts nobody; another address is let in")
+def _(t):
+    d = serve(t, "--max-handshakes", "3", "--max-handshakes-per-address", "2")
+    halves = [half_open(t, d, ("127.0.0.7", 0)) for _ in range(2)]
+    half_open(t, d, ("127.0.0.9", 0))
+    refused(t, d, ("127.0.0.7", 0))
+    d.expect(r"warning: peer=127\.0\.0\.7:\d+ .*--max-handshakes-per-address\b")
+    now = d.counters()
+    check_equal((now["limited_address_handshakes"], now["handshake_evicted"]), (1, 0), "refused, evicted")
+    for c in halves:
+        c.send(b"".join(c.final()))
+        c.take_finish()
+        c.alive()
+    client(t, d, ("127.0.0.7", 0)).connect().alive()
+    client(t, d, ("127.0.0.8", 0)).connect().alive()
+
+
+@case("ipv6-prefix: addresses that differ behind it count as one")
+def _(t):
+    d = t.daemon(*certs.psk_options(), "--workers", "1", "--max-handshakes-per-address", "1", "--ipv6-prefix", "64",
+                 addresses=["[::1]:%d"])
+    d.host = "::1"
+    half_open(t, d)
+    refused(t, d)
+    check_equal(d.counters()["limited_address_handshakes"], 1, "limited_address_handshakes")
+
+
+@case("handshakes-per-turn: those that come together wait, are counted and all get in")
+def _(t):
+    d = serve(t, "--handshakes-per-turn", "1")
+    asking = [client(t, d) for _ in range(30)]
+    for c in asking:
+        c.get_cookie()
+    d.signal(signal.SIGSTOP)  # what comes now is there in one batch
+    for c in asking:
+        hello = c.hello_with_cookie()[0]
+        c.send(hello)
+    asking[-1].send(hello)
+    d.signal(signal.SIGCONT)
+    for c in asking:
+        c.take_flight(raw.SERVER_HELLO_DONE)
+        c.send(b"".join(c.final()))
+        c.take_finish()
+        c.alive()
+    now = d.counters()
+    check(now["hello_queued"] >= 20, f"{now['hello_queued']} hellos waited of 30")
+    check_equal((now["hello_admitted"], now["limited_turn"]), (30, 0), "admitted, refused")
 
 
 @case("max-sessions-per-address: one more of an address is refused, another address is not")

@@ -351,7 +351,7 @@ void a_late_hello_of_an_abandoned_handshake_does_not_harm_the_next(void **state)
 
 void a_restart_needs_no_second_place(void **state)
 {
-	static const struct census_limits limits[] = { { 1, 100, 0, 64 }, { 100, 100, 1, 64 } };
+	static const struct census_limits limits[] = { { 1, 100, 0, 64, 0 }, { 100, 100, 1, 64, 0 } };
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -389,7 +389,7 @@ void a_session_that_ends_beside_a_handshake_leaves_it_its_place(void **state)
 {
 	(void)state;
 	for (unsigned way = 0; way < 2; way++) {
-		const struct world_options o = { .seed = 220 + way, .limits = { 1, 100, 1, 64 },
+		const struct world_options o = { .seed = 220 + way, .limits = { 1, 100, 1, 64, 0 },
 						 .handshake_timeout_ms = 5000 };
 		struct client *old, *fresh;
 		struct world w;
@@ -456,7 +456,7 @@ void one_datagram_begins_one_handshake(void **state)
 
 void who_is_over_a_limit_does_not_use_up_the_rate(void **state)
 {
-	const struct world_options o = { .seed = 240, .limits = { 100, 100, 1, 64 }, .handshake_rate = 2 };
+	const struct world_options o = { .seed = 240, .limits = { 100, 100, 1, 64, 0 }, .handshake_rate = 2 };
 	struct client *c;
 	struct world w;
 

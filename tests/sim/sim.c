@@ -451,7 +451,7 @@ static void one_way_silence_ends_by_itself(void **state)
 
 static void each_limit_refuses_the_new_and_keeps_the_old(void **state)
 {
-	struct world_options o = { .seed = 13, .limits = { 3, 100, 0, 64 } };
+	struct world_options o = { .seed = 13, .limits = { 3, 100, 0, 64, 0 } };
 	struct client *c[3], *over;
 	struct world w;
 
@@ -470,7 +470,7 @@ static void each_limit_refuses_the_new_and_keeps_the_old(void **state)
 	assert_true(world_run(&w, MINUTE, client_is_done, over));
 	world_end(&w);
 
-	o.limits = (struct census_limits){ 100, 100, 2, 64 };
+	o.limits = (struct census_limits){ 100, 100, 2, 64, 0 };
 	world_init(&w, &o);
 	connected(&w, AUTH_PSK, 0);
 	connected(&w, AUTH_PSK, 0);

@@ -156,7 +156,7 @@ void world_init(struct world *w, const struct world_options *o)
 	virtual_ms = w->net.now;
 	w->last_letter = &w->letters;
 	if (!limits.sessions)
-		limits = (struct census_limits){ 100000, 100000, 0, 64 };
+		limits = (struct census_limits){ 100000, 100000, 0, 64, 0 };
 	c.census = w->census = census_new(&limits);
 	w->shared = tls_shared_new(100, 3600);
 	c.tls = w->tls = tls_load(&t, w->shared, err, sizeof(err));

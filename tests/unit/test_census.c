@@ -44,7 +44,7 @@ static struct addr ipv6(uint8_t net, uint8_t host)
 
 static struct census *census_of(uint32_t sessions, uint32_t handshakes, uint32_t per_address)
 {
-	struct census_limits limits = { sessions, handshakes, per_address, 64 };
+	struct census_limits limits = { sessions, handshakes, per_address, 64, 0 };
 	struct census *c = census_new(&limits);
 
 	assert_non_null(c);
@@ -54,6 +54,17 @@ static struct census *census_of(uint32_t sessions, uint32_t handshakes, uint32_t
 static void leave(struct census *c, struct addr a)
 {
 	census_leave(c, &a);
+}
+
+static void over(struct census *c, struct addr a)
+{
+	census_handshake_over(c, &a);
+}
+
+static void give_up(struct census *c, struct addr a)
+{
+	over(c, a);
+	leave(c, a);
 }
 
 static enum census_verdict admit(struct census *c, struct addr a)
@@ -69,7 +80,7 @@ static void a_handshake_counts_as_a_session_to_be(void **state)
 	assert_int_equal(admit(c, ipv4(1, 1)), CENSUS_OK);
 	assert_int_equal(census_sessions(c), 1);
 	assert_int_equal(census_handshakes(c), 1);
-	census_handshake_over(c);
+	over(c, ipv4(1, 1));
 	assert_int_equal(census_sessions(c), 1);
 	assert_int_equal(census_handshakes(c), 0);
 	leave(c, ipv4(1, 1));
@@ -87,18 +98,18 @@ static void each_limit_has_its_verdict_and_a_refusal_counts_nothing(void **state
 	assert_int_equal(admit(c, ipv4(2, 3)), CENSUS_HANDSHAKES);
 	assert_int_equal(census_sessions(c), 2);
 	assert_int_equal(census_handshakes(c), 2);
-	census_handshake_over(c);
+	over(c, ipv4(1, 1));
 	assert_int_equal(admit(c, ipv4(1, 3)), CENSUS_ADDRESS);
 	assert_int_equal(census_sessions(c), 2);
 	assert_int_equal(census_handshakes(c), 1);
 	assert_int_equal(admit(c, ipv4(2, 3)), CENSUS_OK);
-	census_handshake_over(c);
+	over(c, ipv4(1, 2));
 	assert_int_equal(admit(c, ipv4(3, 3)), CENSUS_SESSIONS);
 	assert_int_equal(census_sessions(c), 3);
 	leave(c, ipv4(1, 1));
 	assert_int_equal(admit(c, ipv4(1, 7)), CENSUS_OK); /* its place is free again */
-	census_handshake_over(c);
-	census_handshake_over(c);
+	over(c, ipv4(1, 7));
+	over(c, ipv4(2, 3));
 	leave(c, ipv4(1, 2));
 	leave(c, ipv4(1, 7));
 	leave(c, ipv4(2, 3));
@@ -118,21 +129,20 @@ static void an_ipv6_network_is_one_address_and_an_ipv4_host_is_one(void **state)
 	assert_int_equal(admit(c, ipv4(0xc0000202, 1)), CENSUS_OK);
 	assert_int_equal(admit(c, ipv4(0xc0000202, 2)), CENSUS_OK);
 	assert_int_equal(admit(c, ipv4(0xc0000202, 3)), CENSUS_ADDRESS);
-	leave(c, ipv6(1, 2));
-	leave(c, ipv6(1, 2)); /* by whichever host of it */
-	leave(c, ipv6(2, 1));
-	leave(c, ipv4(0xc0000201, 1));
-	leave(c, ipv4(0xc0000202, 1));
-	leave(c, ipv4(0xc0000202, 1));
-	while (census_handshakes(c) > 0)
-		census_handshake_over(c);
+	give_up(c, ipv6(1, 2));
+	give_up(c, ipv6(1, 2)); /* by whichever host of it */
+	give_up(c, ipv6(2, 1));
+	give_up(c, ipv4(0xc0000201, 1));
+	give_up(c, ipv4(0xc0000202, 1));
+	give_up(c, ipv4(0xc0000202, 1));
+	assert_int_equal(census_handshakes(c), 0);
 	census_free(c);
 }
 
 static void limits_can_change_below_what_is_there(void **state)
 {
 	struct census *c = census_of(10, 10, 0);
-	struct census_limits limits = { 1, 10, 1, 64 };
+	struct census_limits limits = { 1, 10, 1, 64, 0 };
 
 	(void)state;
 	assert_int_equal(admit(c, ipv4(1, 1)), CENSUS_OK);
@@ -148,13 +158,48 @@ static void limits_can_change_below_what_is_there(void **state)
 	census_set_limits(c, &limits);
 	assert_int_equal(admit(c, ipv6(1, 1)), CENSUS_OK);
 	assert_int_equal(admit(c, ipv6(2, 1)), CENSUS_OK);
-	leave(c, ipv6(1, 1));
-	leave(c, ipv6(2, 1));
-	leave(c, ipv4(1, 1));
-	leave(c, ipv4(1, 2));
-	leave(c, ipv4(2, 1));
-	while (census_handshakes(c) > 0)
-		census_handshake_over(c);
+	give_up(c, ipv6(1, 1));
+	give_up(c, ipv6(2, 1));
+	give_up(c, ipv4(1, 1));
+	give_up(c, ipv4(1, 2));
+	give_up(c, ipv4(2, 1));
+	assert_int_equal(census_handshakes(c), 0);
+	census_free(c);
+}
+
+static void handshakes_of_an_address_have_a_limit_of_their_own(void **state)
+{
+	struct census_limits limits = { 100, 4, 3, 56, 2 };
+	struct census *c = census_new(&limits);
+	struct addr a = ipv4(1, 1), b = ipv4(2, 1);
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(admit(c, a), CENSUS_OK);
+	assert_int_equal(admit(c, a), CENSUS_OK);
+	assert_int_equal(admit(c, a), CENSUS_ADDRESS_HANDSHAKES);
+	assert_int_equal(census_again(c, &a), CENSUS_ADDRESS_HANDSHAKES);
+	assert_int_equal(admit(c, ipv6(0, 1)), CENSUS_OK); /* of this prefix the last byte of the /64 is no part */
+	assert_int_equal(admit(c, ipv6(1, 1)), CENSUS_OK);
+	assert_int_equal(census_handshakes(c), 4);
+	/* the address is asked first: nobody has to make room for one who is over its own limit */
+	assert_int_equal(admit(c, a), CENSUS_ADDRESS_HANDSHAKES);
+	assert_int_equal(admit(c, ipv6(2, 1)), CENSUS_ADDRESS_HANDSHAKES);
+	assert_int_equal(admit(c, b), CENSUS_HANDSHAKES);
+	over(c, a);
+	assert_int_equal(census_again(c, &a), CENSUS_OK);
+	assert_int_equal(census_sessions(c), 4);
+	over(c, a);
+	assert_int_equal(admit(c, a), CENSUS_OK);
+	over(c, a);
+	assert_int_equal(admit(c, a), CENSUS_ADDRESS); /* three sessions, no handshake but one */
+	leave(c, a);
+	leave(c, a);
+	give_up(c, a);
+	give_up(c, ipv6(0, 1));
+	give_up(c, ipv6(1, 1));
+	assert_int_equal(census_sessions(c), 0);
+	assert_int_equal(census_handshakes(c), 0);
 	census_free(c);
 }
 
@@ -180,7 +225,7 @@ static void random_coming_and_going_matches_a_counter_per_address(void **state)
 						 count[i] < PER_ADDRESS ? CENSUS_OK : CENSUS_ADDRESS);
 				if (count[i] == PER_ADDRESS)
 					continue;
-				census_handshake_over(c);
+				over(c, ipv4(i, 9));
 				count[i]++;
 				total++;
 			} else if (count[i] > 0) {
@@ -197,8 +242,7 @@ static void random_coming_and_going_matches_a_counter_per_address(void **state)
 				n++;
 			assert_int_equal(count[i] + n, PER_ADDRESS);
 			for (; n > 0; n--) {
-				census_handshake_over(c);
-				leave(c, ipv4(i, 0));
+				give_up(c, ipv4(i, 0));
 			}
 		}
 	}
@@ -241,7 +285,7 @@ static void memory_falls_when_addresses_leave(void **state)
 	(void)state;
 	for (i = 0; i < 200000; i++) {
 		assert_int_equal(admit(c, ipv4(i, 1)), CENSUS_OK);
-		census_handshake_over(c);
+		over(c, ipv4(i, 1));
 	}
 	full = heap_in_use() - before;
 	for (i = 0; i < 195000; i++)
@@ -276,8 +320,7 @@ static void without_memory_new_addresses_are_refused_and_old_ones_are_kept(void 
 	assert_int_equal(census_handshakes(c), admitted);
 	assert_int_equal(admit(c, ipv4(admitted, 1)), CENSUS_OK); /* memory is back */
 	for (i = 0; i <= admitted; i++) {
-		census_handshake_over(c);
-		leave(c, ipv4(i, 1));
+		give_up(c, ipv4(i, 1));
 	}
 	assert_int_equal(census_sessions(c), 0);
 	census_free(c);
@@ -310,7 +353,7 @@ static void *come_and_go(void *arg)
 			while (now > old && !atomic_compare_exchange_weak(&worst, &old, now))
 				;
 			held[n++] = a;
-			census_handshake_over(shared);
+			census_handshake_over(shared, &a);
 		} else if (n > 0) {
 			atomic_fetch_sub(&inside, 1);
 			census_leave(shared, &held[--n]);
@@ -347,6 +390,7 @@ int main(void)
 		cmocka_unit_test(each_limit_has_its_verdict_and_a_refusal_counts_nothing),
 		cmocka_unit_test(an_ipv6_network_is_one_address_and_an_ipv4_host_is_one),
 		cmocka_unit_test(limits_can_change_below_what_is_there),
+		cmocka_unit_test(handshakes_of_an_address_have_a_limit_of_their_own),
 		cmocka_unit_test(random_coming_and_going_matches_a_counter_per_address),
 		cmocka_unit_test(threads_never_exceed_a_limit_and_lose_no_count),
 		MEMORY_TESTS
