@@ -281,7 +281,7 @@ enum dtlsc_verdict dtlsc_options_read(struct dtlsc_options *o, int argc, char **
 				    .wait_ms = 1000};
 	make_getopt_table(table);
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* glibc: begin anew, also within a word that an earlier call gave up */
 	while ((code = getopt_long(argc, argv, ":46vh", table, NULL)) != -1) {
 		switch (code) {
 		case 'h': print_help(); return DTLSC_DONE;
