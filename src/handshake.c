@@ -586,8 +586,13 @@ static void peer_repeats(struct handshake *h, const struct handshake_fragment *f
 
 	if (f->type == DTLS_CLIENT_HELLO)
 		metric_inc(h->env->metrics, METRIC_hello_repeated);
-	if (last && !h->answered && !flight_empty(h->out) && h->env->now - h->sent_at >= RESEND_ASKED_MS)
+	if (last && !h->answered && !flight_empty(h->out) && h->env->now - h->sent_at >= RESEND_ASKED_MS) {
+		uint64_t due = h->resend_at;
+
 		resend_flight(h);
+		/* what the peer asks for comes beside what we send unasked, not in its place */
+		h->resend_at = due;
+	}
 }
 
 static enum handshake_verdict on_handshake(struct handshake *h, const struct record *r)
@@ -716,6 +721,8 @@ enum handshake_verdict handshake_record(struct handshake *h, const struct record
 enum handshake_verdict handshake_tick(struct handshake *h)
 {
 	uint64_t now = h->env->now;
+	size_t mtu = h->mtu;
+	bool asked = !h->mtu_told && now - h->sent_at < RESEND_ASKED_MS; /* it left just now, at the peer's wish */
 
 	if (now >= h->deadline || (h->grace && now >= h->grace))
 		return give_up(h);
@@ -731,7 +738,10 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 			h->mtu = mtu_below(h->mtu);
 		h->resend_ms = h->resend_ms * 2 < RESEND_MOST_MS ? h->resend_ms * 2 : RESEND_MOST_MS;
 	}
-	resend_flight(h);
+	if (asked && h->mtu == mtu)
+		h->resend_at = now + h->resend_ms;
+	else
+		resend_flight(h);
 	return HANDSHAKE_GOING;
 }
 
