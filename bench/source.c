@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "util.h"
 
@@ -125,6 +127,14 @@ static void parcel_unpack(struct source *s, unsigned i, struct parcel *p)
 			p->segment = (uint16_t)segment;
 		}
 	}
+}
+
+void source_wait(struct source *s, uint64_t ns)
+{
+	const struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+	ppoll(&p, 1, &t, NULL);
 }
 
 unsigned source_receive(struct source *s, struct parcel *p)

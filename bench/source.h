@@ -30,6 +30,8 @@ struct source *source_new(const struct sockaddr_in *server);
 void source_skip_bodies(struct source *s, bool skip);
 /* Sends n <= BATCH parcels. */
 void source_send(struct source *s, const struct parcel *p, unsigned n);
+/* Sleeps until something has come, at most so long. */
+void source_wait(struct source *s, uint64_t ns);
 /* At most BATCH parcels; data is valid until the next call. 0 when nothing waits. */
 unsigned source_receive(struct source *s, struct parcel *p);
 

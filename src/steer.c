@@ -24,6 +24,13 @@
 #endif
 
 #define PROGRAM_MOST 64
+
+/*
+ * Some 1300 hellos, half a second of handshakes on one processor. Who waits for longer has sent his hello again, and a
+ * longer queue would only make everybody wait in it.
+ */
+#define HELLO_BUFFER (512 * 1024)
+
 #define NET(offset) ((uint32_t)(SKF_NET_OFF + (offset)))
 
 enum { LANE, HASH }; /* words of the program's memory */
@@ -139,7 +146,9 @@ int steer_attach(struct udp_socket *group, unsigned workers)
 	f = (struct sock_fprog){ (unsigned short)p.length, p.code };
 	if (setsockopt(group->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &f, sizeof(f)) != 0)
 		return -errno;
-	for (unsigned i = workers; i < 2 * workers; i++)
+	for (unsigned i = workers; i < 2 * workers; i++) {
 		group[i].hellos = true;
+		(void)setsockopt(group[i].fd, SOL_SOCKET, SO_RCVBUF, &(int){ HELLO_BUFFER }, sizeof(int));
+	}
 	return 0;
 }
