@@ -46,7 +46,7 @@ static void enqueue(struct net *n, const struct flow *flow, bool to_server, cons
 	p->to_server = to_server;
 	p->len = len;
 	p->order = n->order++;
-	p->at = n->now + 5 + (happens(n, f->reorder) ? net_random(n, 80) : 0);
+	p->at = n->now + 5 + f->delay + (happens(n, f->reorder) ? net_random(n, 80) : 0);
 	memcpy(p->data, data, len);
 	if (len && happens(n, f->corrupt))
 		p->data[net_random(n, (uint32_t)len)] ^= (uint8_t)(1U << net_random(n, 8));

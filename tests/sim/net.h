@@ -18,6 +18,7 @@ struct net_faults {
 	unsigned reorder;   /* of 1000: late by up to 80 ms */
 	unsigned corrupt;   /* of 1000: one bit flipped */
 	size_t mtu;         /* larger datagrams vanish; 0: none do */
+	unsigned delay;     /* ms, on top of the 5 that every datagram takes */
 };
 
 struct net_packet {

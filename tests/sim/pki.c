@@ -13,10 +13,9 @@
 
 #include <cmocka.h>
 
-static void make(struct pki_pair *p, const char *name, gnutls_pk_algorithm_t pk)
+static void make(struct pki_pair *p, const char *name, gnutls_pk_algorithm_t pk, unsigned bits)
 {
 	static unsigned char serial;
-	unsigned bits = pk == GNUTLS_PK_RSA ? 2048 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
 	const unsigned char number[2] = { 1, ++serial };
 
 	assert_int_equal(gnutls_x509_privkey_init(&p->key), 0);
@@ -30,11 +29,16 @@ static void make(struct pki_pair *p, const char *name, gnutls_pk_algorithm_t pk)
 	gnutls_x509_crt_set_dn_by_oid(p->cert, GNUTLS_OID_X520_COMMON_NAME, 0, name, (unsigned)strlen(name));
 }
 
+static unsigned usual_bits(gnutls_pk_algorithm_t pk)
+{
+	return pk == GNUTLS_PK_RSA ? 2048 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+}
+
 struct pki_pair pki_ca(const char *name)
 {
 	struct pki_pair p;
 
-	make(&p, name, GNUTLS_PK_ECDSA);
+	make(&p, name, GNUTLS_PK_ECDSA, usual_bits(GNUTLS_PK_ECDSA));
 	gnutls_x509_crt_set_ca_status(p.cert, 1);
 	gnutls_x509_crt_set_key_usage(p.cert, GNUTLS_KEY_KEY_CERT_SIGN);
 	assert_int_equal(gnutls_x509_crt_sign2(p.cert, p.cert, p.key, GNUTLS_DIG_SHA256, 0), 0);
@@ -45,10 +49,23 @@ struct pki_pair pki_issue(const struct pki_pair *ca, const char *name, gnutls_pk
 {
 	struct pki_pair p;
 
-	make(&p, name, pk);
+	make(&p, name, pk, usual_bits(pk));
 	if (dns)
 		gnutls_x509_crt_set_subject_alt_name(p.cert, GNUTLS_SAN_DNSNAME, dns, (unsigned)strlen(dns), 0);
 	gnutls_x509_crt_set_key_usage(p.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
+	assert_int_equal(gnutls_x509_crt_sign2(p.cert, ca->cert, ca->key, GNUTLS_DIG_SHA256, 0), 0);
+	return p;
+}
+
+struct pki_pair pki_issue_rsa(const struct pki_pair *ca, const char *name, unsigned bits)
+{
+	struct pki_pair p;
+
+	make(&p, name, GNUTLS_PK_RSA, bits);
+	gnutls_x509_crt_set_ca_status(p.cert, !ca);
+	gnutls_x509_crt_set_key_usage(p.cert, ca ? GNUTLS_KEY_DIGITAL_SIGNATURE : GNUTLS_KEY_KEY_CERT_SIGN);
+	if (!ca)
+		ca = &p;
 	assert_int_equal(gnutls_x509_crt_sign2(p.cert, ca->cert, ca->key, GNUTLS_DIG_SHA256, 0), 0);
 	return p;
 }
@@ -59,7 +76,7 @@ struct pki_pair pki_issue_bulky(const struct pki_pair *ca, const char *name, siz
 	struct pki_pair p;
 
 	assert_non_null(bulk);
-	make(&p, name, GNUTLS_PK_ECDSA);
+	make(&p, name, GNUTLS_PK_ECDSA, usual_bits(GNUTLS_PK_ECDSA));
 	assert_int_equal(gnutls_x509_crt_set_extension_by_oid(p.cert, "1.3.6.1.4.1.99999.1", bulk, bytes, 0), 0);
 	gnutls_x509_crt_set_key_usage(p.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
 	assert_int_equal(gnutls_x509_crt_sign2(p.cert, ca->cert, ca->key, GNUTLS_DIG_SHA256, 0), 0);

@@ -17,6 +17,8 @@ struct pki_pair {
 struct pki_pair pki_ca(const char *name);
 /* dns may be NULL */
 struct pki_pair pki_issue(const struct pki_pair *ca, const char *name, gnutls_pk_algorithm_t pk, const char *dns);
+/* RSA of any size; ca NULL: a CA of itself. */
+struct pki_pair pki_issue_rsa(const struct pki_pair *ca, const char *name, unsigned bits);
 /* A client's, with an extension of so many bytes that nobody reads. */
 struct pki_pair pki_issue_bulky(const struct pki_pair *ca, const char *name, size_t bytes);
 void pki_write_cert(const struct pki_pair *p, const struct pki_pair *and_this, const char *path);

@@ -129,8 +129,8 @@ void world_init(struct world *w, const struct world_options *o)
 {
 	static const uint8_t master[COOKIE_MASTER_SIZE] = { 7 };
 	const struct tls_options t = {
-		.x509certfile = paths[o->rsa ? PATH_RSA_CERT : PATH_CERT],
-		.x509keyfile = paths[o->rsa ? PATH_RSA_KEY : PATH_KEY],
+		.x509certfile = o->certfile ? o->certfile : paths[o->rsa ? PATH_RSA_CERT : PATH_CERT],
+		.x509keyfile = o->keyfile ? o->keyfile : paths[o->rsa ? PATH_RSA_KEY : PATH_KEY],
 		.x509cafile = paths[PATH_CA],
 		.pskpasswd = paths[PATH_PSK],
 		.verify_client = o->verify,

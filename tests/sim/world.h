@@ -57,6 +57,7 @@ struct world_options {
 	uint32_t handshake_rate;             /* 0: any number */
 	enum verify_client verify;
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
+	const char *certfile, *keyfile;      /* these instead; NULL: those above */
 };
 
 /* Once for the program: certificates in a temporary directory, virtual time for GnuTLS. */
