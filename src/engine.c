@@ -14,6 +14,7 @@
 #include "bus.h"
 #include "classify.h"
 #include "env.h"
+#include "explain.h"
 #include "gate.h"
 #include "handshake.h"
 #include "log.h"
@@ -60,6 +61,7 @@ struct engine {
 	uint64_t aead_seen;
 	struct txq txq;
 	struct metrics metrics;
+	struct explain explain;
 	uint8_t scratch[ENV_SCRATCH];
 };
 
@@ -679,13 +681,14 @@ static bool run_drain(struct engine *e)
 	return table_count(e->sessions) || table_count(e->handshakes);
 }
 
-/* A session that was not heard of for a few seconds keeps no AEAD handles. */
+/* Once a second: a session that was not heard of for a few seconds keeps no AEAD handles. */
 static void cool(struct engine *e)
 {
 	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
 	e->cooled_at = e->env.now;
 	note_freed(e, record_cache_cool(e->env.cache, HOT_SESSIONS / 4));
+	explain_tell(&e->explain, &e->metrics);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

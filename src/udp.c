@@ -325,6 +325,15 @@ static void rx_read_control(struct udp_socket *s, struct msghdr *h, struct metri
 	}
 }
 
+static void rx_tell(const struct udp_socket *s, int err)
+{
+	char where[ADDR_TEXT_MAX];
+
+	log_limited(LOG_WARNING_, NULL, "cannot receive on %s: %s; what is there is asked for again%s",
+		    addr_format(&s->bound, where), strerror(err),
+		    err == ENOMEM || err == ENOBUFS ? ": give this machine or service more memory" : "");
+}
+
 int udp_recv(struct udp_socket *s, struct udp_rx *rx, struct metrics *m,
 	     void (*each)(void *ctx, struct datagram *d, size_t segment), void *ctx)
 {
@@ -341,6 +350,7 @@ int udp_recv(struct udp_socket *s, struct udp_rx *rx, struct metrics *m,
 		if (err == EAGAIN || err == EWOULDBLOCK)
 			return 0;
 		metric_inc(m, METRIC_rx_errors);
+		rx_tell(s, err);
 		return -err;
 	}
 	rx->dirty = (unsigned)n;
@@ -599,6 +609,33 @@ static void tx_one_by_one(struct tx_batch *b, struct udp_socket *s, int err)
 		 addr_format(&s->bound, where), strerror(-err));
 }
 
+static void tx_tell(const struct tx_entry *first, uint32_t n, int err)
+{
+	const char *advice = "";
+
+	switch (err) {
+	case -ENOBUFS:
+	case -ENOMEM:
+		advice = ": this machine is short of buffers: raise net.core.wmem_max, the interface's queue, or its memory";
+		break;
+	case -EPERM:
+	case -EACCES:
+		advice = ": a firewall rule of this machine forbids it, or it is a broadcast address";
+		break;
+	case -ENETUNREACH:
+	case -EHOSTUNREACH:
+		advice = ": there is no route to it: check this machine's routes; forged addresses do that, too";
+		break;
+	case -EMSGSIZE:
+		advice = ": have the handler send shorter messages";
+		break;
+	default:
+		break;
+	}
+	log_limited(LOG_NOTICE_, &first->flow, "%u datagram%s lost: %s%s", n, n == 1 ? " is" : "s are", strerror(-err),
+		    advice);
+}
+
 /* Deals with the message at the front that the kernel did not take. 0: go on; -EAGAIN: stop for now. */
 static int tx_refused(struct tx_batch *b, struct udp_socket *s, struct txq *q, struct metrics *m,
 		      int err)
@@ -618,6 +655,7 @@ static int tx_refused(struct tx_batch *b, struct udp_socket *s, struct txq *q, s
 		b->retried = true;
 		return 0;
 	}
+	tx_tell(&q->entry[q->first], b->failed, err);
 	tx_give_up(b, q, m, b->failed);
 	/* Short of memory: this datagram is lost, the others wait for better times. */
 	return err == -ENOBUFS ? -EAGAIN : 0;

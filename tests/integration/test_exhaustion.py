@@ -76,7 +76,7 @@ def insist(c, tries=20):
     for _ in range(tries):
         c.say("ping")
         try:
-            check_equal(c.next(0.5), (raw.DATA, b"pong\n"), "answer")
+            check_equal(c.next(0.2), (raw.DATA, b"pong\n"), "answer")
             return
         except Failed as e:
             if "no answer" not in str(e):
@@ -96,7 +96,7 @@ def weather(name, seconds=60, counters=(), **faults):
         f.set(**faults)
         talkers = [t.client(clients.openssl(d, psk=True)), t.client(clients.gnutls(d)),
                    t.client(clients.dtlsc(d, psk=True))]
-        for _ in range(60):
+        for _ in range(40):
             insist(before)
         for c in talkers:
             # each client sends a flight again when nothing comes; what is said on a session may get lost
