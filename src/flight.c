@@ -26,6 +26,7 @@ struct packer {
 	int (*out)(void *ctx, const uint8_t *data, size_t len);
 	void *ctx;
 	size_t mtu;
+	bool whole; /* a message that fits in a datagram is not cut */
 	size_t len;
 	uint8_t data[DATAGRAM_MAX];
 };
@@ -145,12 +146,13 @@ static void packer_header(struct packer *p, uint8_t *at, const struct record *r,
 /* One record for each piece: as much of the message as there is room for in the datagram. */
 static int packer_add_fragment(struct packer *p, const struct record *r, const struct handshake_fragment *f)
 {
+	bool whole = p->whole && FRAGMENT_OVERHEAD + f->fragment_length <= p->mtu;
 	uint32_t done = 0;
 	uint8_t *at;
 
 	do {
 		uint32_t left = f->fragment_length - done;
-		int rc = packer_reserve(p, FRAGMENT_OVERHEAD + (left > 0), &at);
+		int rc = packer_reserve(p, FRAGMENT_OVERHEAD + (whole ? left : left > 0), &at);
 		size_t room = p->mtu - p->len - FRAGMENT_OVERHEAD;
 		uint32_t n = left < room ? left : (uint32_t)room;
 
@@ -212,7 +214,7 @@ static int packer_add_protected(struct packer *p, const struct record *r)
 	return 0;
 }
 
-int flight_send(struct flight *f, size_t mtu,
+static int pack(struct flight *f, size_t mtu, bool whole,
 		int (*out)(void *ctx, const uint8_t *data, size_t len), void *ctx)
 {
 	struct packer p;
@@ -223,7 +225,8 @@ int flight_send(struct flight *f, size_t mtu,
 	p.flight = f;
 	p.out = out;
 	p.ctx = ctx;
-	p.mtu = mtu < FLIGHT_MTU_MIN ? FLIGHT_MTU_MIN : mtu > DATAGRAM_MAX ? DATAGRAM_MAX : mtu;
+	p.mtu = mtu;
+	p.whole = whole;
 	p.len = 0;
 	while (rc == 0 && f->sent < f->used) {
 		switch (classify_record(f->data, f->used, &f->sent, &r)) {
@@ -241,6 +244,39 @@ int flight_send(struct flight *f, size_t mtu,
 		rc = packer_flush(&p);
 	f->sent = f->used;
 	return rc;
+}
+
+static int count(void *ctx, const uint8_t *data, size_t len)
+{
+	unsigned *n = ctx;
+
+	(void)data;
+	(void)len;
+	++*n;
+	return 0;
+}
+
+static unsigned datagrams(struct flight *f, size_t mtu, bool whole)
+{
+	uint64_t seq = f->next_seq;
+	size_t sent = f->sent;
+	unsigned n = 0;
+
+	pack(f, mtu, whole, count, &n);
+	f->next_seq = seq;
+	f->sent = sent;
+	return n;
+}
+
+int flight_send(struct flight *f, size_t mtu,
+		int (*out)(void *ctx, const uint8_t *data, size_t len), void *ctx)
+{
+	bool whole;
+
+	mtu = mtu < FLIGHT_MTU_MIN ? FLIGHT_MTU_MIN : mtu > DATAGRAM_MAX ? DATAGRAM_MAX : mtu;
+	/* each datagram more is one more to lose; what fits in one is not even looked at */
+	whole = f->used - f->sent > mtu && datagrams(f, mtu, true) <= datagrams(f, mtu, false);
+	return pack(f, mtu, whole, out, ctx);
 }
 
 void flight_rewind(struct flight *f)

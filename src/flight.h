@@ -38,7 +38,9 @@ bool flight_has_ccs(const struct flight *f); /* it ends our side of the handshak
 
 /*
  * Sends the part of the flight that was not sent yet (all of it after flight_rewind): calls out once per
- * datagram with at most mtu bytes; less than FLIGHT_MTU_MIN is taken as that. A record that cannot be cut
+ * datagram with at most mtu bytes; less than FLIGHT_MTU_MIN is taken as that. It makes as few datagrams as it
+ * can, and messages that fit in one are cut only where that saves a datagram: some peers cannot put pieces
+ * together that come in disorder or were cut differently the last time. A record that cannot be cut
  * (epoch 1) and is larger goes alone.
  * 0, or the first non-zero that out gave (the rest then counts as sent).
  */
