@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/dtls.h>
 #include <gnutls/x509.h>
@@ -274,6 +275,24 @@ static int check_leaf(struct loader *l, gnutls_x509_crt_t leaf)
 	}
 }
 
+/* GnuTLS would find it too, and then lose the memory of what it had taken of the chain. */
+static int check_keys(struct loader *l, const struct chain *chain)
+{
+	for (unsigned i = 0; i < chain->count; i++) {
+		gnutls_pubkey_t key;
+		int rc = gnutls_pubkey_init(&key);
+
+		if (rc < 0)
+			return fail(l, "out of memory");
+		rc = gnutls_pubkey_import_x509(key, chain->certs[i], 0);
+		gnutls_pubkey_deinit(key);
+		if (rc < 0)
+			return fail(l, "%s: the key in certificate %u of the chain cannot be used: %s; get another one",
+				    l->o->x509certfile, i + 1, gnutls_strerror(rc));
+	}
+	return 0;
+}
+
 static int set_key_pair(struct loader *l, const struct chain *chain)
 {
 	const struct tls_options *o = l->o;
@@ -329,6 +348,8 @@ static int load_certificate(struct loader *l)
 	if (rc < 0)
 		return rc;
 	rc = check_leaf(l, chain.certs[0]);
+	if (rc == 0)
+		rc = check_keys(l, &chain);
 	if (rc == 0)
 		rc = set_key_pair(l, &chain);
 	if (rc == 0) {

@@ -145,6 +145,29 @@ static void save_crt(const char *name, const struct identity *const *ids, size_t
 	write_file(name, text, len);
 }
 
+/* A chain whose second certificate has a key of an algorithm that nobody knows. */
+static void save_odd_chain(const char *name)
+{
+	static const uint8_t ec_public_key[] = { 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01 };
+	gnutls_datum_t der, first, second;
+	char text[8192];
+	uint8_t *oid;
+	int n;
+
+	assert_int_equal(gnutls_x509_crt_export2(leaf.crt, GNUTLS_X509_FMT_PEM, &first), 0);
+	assert_int_equal(gnutls_x509_crt_export2(intermediate.crt, GNUTLS_X509_FMT_DER, &der), 0);
+	oid = memmem(der.data, der.size, ec_public_key, sizeof(ec_public_key));
+	assert_non_null(oid);
+	oid[sizeof(ec_public_key) - 1] = 0x77;
+	assert_int_equal(gnutls_pem_base64_encode2("CERTIFICATE", &der, &second), 0);
+	n = snprintf(text, sizeof(text), "%.*s%.*s", (int)first.size, (const char *)first.data, (int)second.size,
+		     (const char *)second.data);
+	write_file(name, text, (size_t)n);
+	gnutls_free(first.data);
+	gnutls_free(der.data);
+	gnutls_free(second.data);
+}
+
 /* NAME.pem and NAME.key */
 static void save(const char *name, const struct identity *id)
 {
@@ -194,6 +217,7 @@ static void make_all(void)
 	save("no-signing", &no_signing);
 	save("leaf", &leaf);
 	save_crt("chain.pem", (const struct identity *const[]){ &leaf, &intermediate }, 2);
+	save_odd_chain("odd-chain.pem");
 	save_crt("unsorted.pem", (const struct identity *const[]){ &intermediate, &leaf }, 2);
 	write_text("psk", "alice:00112233445566778899aabbccddeeff\n#00ff5c41:0102030405060708\n");
 	write_text("psk-bob", "bob:00112233445566778899aabbccddeeff\n");
@@ -1115,6 +1139,12 @@ static const struct bad BAD[] = {
 	  .message =
 	      "@/rsa.key: this private key does not belong to the first certificate of @/server.pem; give "
 	      "the two that were made together" },
+	/* the leak sanitizer looks here, too */
+	{ .cert = "@/odd-chain.pem",
+	  .key = "@/leaf.key",
+	  .message =
+	      "@/odd-chain.pem: the key in certificate 2 of the chain cannot be used: An unimplemented or "
+	      "disabled feature has been requested.; get another one" },
 	{ .cert = "@/unsorted.pem",
 	  .key = "@/leaf.key",
 	  .message =
