@@ -1,60 +1,50 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "backlog.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-void backlog_init(struct backlog *b)
+int backlog_init(struct backlog *b, const struct siphash_key *key)
 {
 	b->first = NULL;
 	b->last = &b->first;
-	b->count = 0;
+	b->table = table_new(key);
+	return b->table ? 0 : -ENOMEM;
 }
 
-void backlog_clear(struct backlog *b)
+void backlog_destroy(struct backlog *b)
 {
 	struct backlog_entry *e;
 
+	if (!b->table)
+		return;
 	while ((e = backlog_take(b)))
 		free(e);
-}
-
-static struct backlog_entry *entry_new(const struct datagram *d)
-{
-	struct backlog_entry *e = malloc(sizeof(*e) + d->len);
-
-	if (!e)
-		return NULL;
-	e->next = NULL;
-	e->datagram = *d;
-	e->datagram.data = (uint8_t *)(e + 1);
-	memcpy(e->datagram.data, d->data, d->len);
-	return e;
+	table_free(b->table);
+	b->table = NULL;
 }
 
 enum backlog_verdict backlog_add(struct backlog *b, const struct datagram *d)
 {
-	struct backlog_entry **at = &b->first, *e;
+	struct backlog_entry *e;
 
-	while (*at && !flow_equal(&(*at)->datagram.flow, &d->flow))
-		at = &(*at)->next;
-	if (!*at && b->count == BACKLOG_MOST)
+	if (table_find(b->table, &d->flow))
+		return BACKLOG_REPEATED;
+	if (table_count(b->table) == BACKLOG_MOST)
 		return BACKLOG_FULL;
-	e = entry_new(d);
+	e = malloc(sizeof(*e) + d->len);
 	if (!e)
 		return BACKLOG_FULL;
-	if (!*at) {
-		*b->last = e;
-		b->last = &e->next;
-		b->count++;
-		return BACKLOG_TAKEN;
-	}
-	e->next = (*at)->next;
-	if (!e->next)
-		b->last = &e->next;
-	free(*at);
-	*at = e;
-	return BACKLOG_REPEATED;
+	e->next = NULL;
+	e->datagram = *d;
+	e->datagram.data = (uint8_t *)(e + 1);
+	memcpy(e->datagram.data, d->data, d->len);
+	e->node.flow = d->flow;
+	table_insert(b->table, &e->node);
+	*b->last = e;
+	b->last = &e->next;
+	return BACKLOG_TAKEN;
 }
 
 struct backlog_entry *backlog_take(struct backlog *b)
@@ -66,6 +56,6 @@ struct backlog_entry *backlog_take(struct backlog *b)
 	b->first = e->next;
 	if (!b->first)
 		b->last = &b->first;
-	b->count--;
+	table_remove(b->table, &e->node);
 	return e;
 }

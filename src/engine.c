@@ -402,7 +402,7 @@ static bool turn_allows(struct engine *e, const struct datagram *d)
 {
 	unsigned most = e->config.handshakes_per_turn;
 
-	if (most == 0 || (e->begun < most && (e->serving || !e->backlog.count)))
+	if (most == 0 || (e->begun < most && (e->serving || backlog_empty(&e->backlog))))
 		return true;
 	switch (backlog_add(&e->backlog, d)) {
 	case BACKLOG_TAKEN:
@@ -596,11 +596,6 @@ void engine_turn(struct engine *e)
 	e->begun = 0;
 }
 
-unsigned engine_waiting(const struct engine *e)
-{
-	return e->backlog.count;
-}
-
 static void run_backlog(struct engine *e)
 {
 	struct backlog_entry *w;
@@ -722,7 +717,7 @@ uint64_t engine_run(struct engine *e)
 	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
 	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
 	run_backlog(e);
-	more |= e->backlog.count > 0;
+	more |= !backlog_empty(&e->backlog);
 	txq_flush(&e->txq);
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
@@ -738,6 +733,8 @@ uint64_t engine_run(struct engine *e)
 	txq_flush(&e->txq);
 	if (more)
 		return 0;
+	if (explain_wanted(&e->explain, &e->metrics))
+		wait = least(wait, e->cooled_at + COOL_EVERY_MS - now);
 	wait = least(wait, wheel_wait(&e->handshake_timers, now, WAIT_MOST_MS));
 	return least(wait, wheel_wait(&e->session_timers, now, WAIT_MOST_MS));
 }
@@ -761,7 +758,6 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
-	backlog_init(&e->backlog);
 	e->half_open.next = e->half_open.before = &e->half_open;
 	wheel_init(&e->session_timers, now_ms);
 	wheel_init(&e->handshake_timers, now_ms);
@@ -783,7 +779,8 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->pool = pool_new(sizeof(struct session));
 	e->bus = (struct bus){ .sessions = e->sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = settle_session, .settle_ctx = e };
-	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || !e->sessions || !e->handshakes || !e->pool) {
+	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || !e->sessions || !e->handshakes || !e->pool ||
+	    backlog_init(&e->backlog, &e->hash_key) < 0) {
 		engine_free(e);
 		return NULL;
 	}
@@ -803,7 +800,7 @@ void engine_free(struct engine *e)
 	uint64_t cursor;
 
 	bus_clear(&e->bus);
-	backlog_clear(&e->backlog);
+	backlog_destroy(&e->backlog);
 	if (e->handshakes) {
 		for (cursor = 0; table_count(e->handshakes);)
 			table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);

@@ -52,8 +52,6 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
 void engine_datagram(struct engine *e, struct datagram *d, size_t segment);
 /* A turn of the loop begins: from here to the next call at most handshakes_per_turn handshakes begin. */
 void engine_turn(struct engine *e);
-/* Hellos that wait for a turn; engine_run takes them. Better none are brought as long as there are any. */
-unsigned engine_waiting(const struct engine *e);
 /* A letter that post brought. */
 void engine_letter(struct engine *e, struct letter *l);
 /* Timers, broadcasts, draining: a bounded piece. Milliseconds until the next call is wanted, 0: at once. */

@@ -58,7 +58,6 @@ struct worker {
 	struct lane *lanes;
 	struct mailbox letters; /* for the engine */
 	struct mailbox orders;  /* for this worker */
-	bool take_hellos; /* in this turn: those taken before have had theirs */
 	bool draining;
 	uint64_t drain_by;
 	bool started;
@@ -167,8 +166,6 @@ static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	if (!w->take_hellos)
-		return;
 	set_time(w);
 	udp_recv(l->socket, w->rx, engine_metrics(w->engine), receive, w);
 	end_turn(w);
@@ -212,7 +209,6 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *p, int events)
 	(void)loop;
 	(void)events;
 	engine_turn(w->engine);
-	w->take_hellos = engine_waiting(w->engine) == 0;
 }
 
 static void obey(struct worker *w, struct order *o)

@@ -2,47 +2,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Nothing is allocated per peer before a cookie has come back: the allocator's calls are counted."""
 
-import mmap
 import os
-import shlex
 import socket
 import struct
-import subprocess
 import sys
 import time
 
 import certs
 import dtlsraw as raw
-from harness import Failed, case, check, check_equal, main, skip, skip_under_sanitizers
+from allocs import counted, resident
+from harness import Failed, case, check, check_equal, main, skip_under_sanitizers
 
 IP_PKTINFO = 8
 STRANGERS = 6000
-
-
-class Counter:
-    """The number that malloc_count.c keeps in a file."""
-
-    def __init__(self, t):
-        self.path = t.file("calls", bytes(8))
-        with open(self.path, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 8)
-        t.closing(self.map)
-
-    def read(self):
-        return struct.unpack("Q", self.map[:8])[0]
-
-
-def library(t):
-    compiler = shlex.split(os.environ.get("CC") or "cc")
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malloc_count.c")
-    out = os.path.join(t.dir(), "malloc_count.so")
-    try:
-        done = subprocess.run([*compiler, "-O2", "-shared", "-fPIC", "-o", out, source, "-ldl"],
-                              capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        skip(f"no compiler {compiler[0]}")
-    check_equal(done.returncode, 0, f"exit status of the compiler ({done.stderr})")
-    return out
 
 
 class Crowd:
@@ -61,15 +33,6 @@ class Crowd:
 
     def hear(self):
         return self.sock.recv(4096)
-
-
-def counted(t, *options):
-    skip_under_sanitizers("the allocator is the sanitizer's")
-    calls = Counter(t)
-    d = t.daemon(*certs.server_options(), *certs.psk_options(), *options,
-                 env={"LD_PRELOAD": library(t), "MALLOC_COUNT_FILE": calls.path})
-    check(calls.read() > 100, "the calls of the allocator are not counted")
-    return d, calls
 
 
 def calls_for(calls, crowd, send, answers=True):
@@ -139,23 +102,19 @@ def _(t):
     skip_under_sanitizers("memory is the sanitizer's")
     d = t.daemon(*certs.psk_options(), "--workers", "1")
 
-    def resident():
-        with open(f"/proc/{d.pid}/statm", encoding="ascii") as f:
-            return int(f.read().split()[1]) * mmap.PAGESIZE
-
     def crowd():
         everyone = [raw.Client(t, d.address, certs.psk()).connect() for _ in range(100)]
         for c in everyone:
             c.close()
             c.sock.close()
     crowd()
-    first = resident()
+    first = resident(d)
     for _ in range(3):
         crowd()
     deadline = time.monotonic() + 1
-    while resident() > first + (1 << 20):
+    while resident(d) > first + (1 << 20):
         if time.monotonic() > deadline:
-            raise Failed(f"memory grew from {first} to {resident()} bytes")
+            raise Failed(f"memory grew from {first} to {resident(d)} bytes")
         time.sleep(0.1)
 
 

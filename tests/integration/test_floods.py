@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Floods at full rate from thousands of addresses: an established session's records get through, a new client gets
+in, and the daemon does not grow. How long all that takes is measured by bench/flood, not here.
+"""
+
+import os
+import random as pseudo
+import struct
+import sys
+import time
+
+import certs
+import clients
+import dtlsraw as raw
+from allocs import counted, resident
+from harness import SANITIZER, TOP, Failed, case, check, main, skip
+
+SPRAY = os.path.join(os.environ.get("top_builddir") or os.path.join(TOP, "build"), "bench", "spray")
+MB = 1 << 20
+
+
+def serve(t, *options):
+    return t.daemon(*certs.server_options(), *certs.psk_options(), "--workers", "1", *options)
+
+
+def flood(t, d, mode, peers):
+    """Runs until the case ends."""
+    if not os.access(SPRAY, os.X_OK):
+        skip(f"no {SPRAY}: make check builds it")
+    return t.process([SPRAY, mode, f"127.0.0.1:{d.port}", str(peers), "600"])
+
+
+def session(t, d):
+    c = raw.Client(t, d.address, certs.psk()).connect()
+    c.alive()
+    return c
+
+
+def echoes_for(c, seconds):
+    """Not one record is lost: each is answered before the next is sent."""
+    end, n = time.monotonic() + seconds, 0
+    while time.monotonic() < end or n < 20:
+        c.alive()
+        n += 1
+        time.sleep(0.005)
+
+
+def newcomer(t, d):
+    """Its hellos are lost in the flood like most of the others, so it may have to repeat them."""
+    c = t.client(clients.dtlsc(d, psk=True, more=("--timeout", "100")))
+    c.ask("ping", r"^pong")
+
+
+@case("hellos of 20000 addresses: no allocation, no growth, no record lost, a new client gets in", 120)
+def _(t):
+    d, calls = counted(t, "--workers", "1")
+    c = session(t, d)
+    flood(t, d, "hello", 20000)
+    d.await_counter("hello_challenged", 3000)
+    time.sleep(0.5)
+    before, memory = calls.read(), resident(d)
+    asked = d.counters()["hello_received"]
+    echoes_for(c, 1.5)
+    more, grown = calls.read() - before, resident(d) - memory
+    asked = d.counters()["hello_received"] - asked
+    check(asked > 1000, f"only {asked} hellos came")
+    # a line of the log now and then may allocate; a peer may not
+    check(more < 50, f"{more} calls of the allocator for {asked} hellos")
+    check(grown < MB // 2, f"{grown} bytes more for {asked} hellos")
+    newcomer(t, d)
+    c.alive()
+
+
+@case("half-open peers of 20000 addresses: bounded, the oldest give way, no record lost, a new client gets in", 120)
+def _(t):
+    d = serve(t, "--max-handshakes", "1000", "--max-sessions-per-address", "0")
+    c = session(t, d)
+    memory = resident(d)
+    flood(t, d, "halfopen", 20000)
+    d.await_counter("handshake_evicted", 100)
+    d.expect(r"warning: .*half-open handshake given up for a newer one.*--max-handshakes")
+    for _ in range(3):
+        echoes_for(c, 0.3)
+        now = d.counters()
+        check(now["handshakes"] <= 1000, f"{now['handshakes']} handshakes under way")
+    if not SANITIZER:
+        grown = resident(d) - memory
+        check(grown < 48 * MB, f"{grown} bytes more for 1000 handshakes")
+    newcomer(t, d)
+    c.alive()
+
+
+@case("half-open peers of one address: it has no more than its share, another address gets in at once", 60)
+def _(t):
+    d = serve(t, "--max-handshakes-per-address", "50")
+    for _ in range(60):
+        h = raw.Client(t, d.address, certs.psk(), ("127.0.0.7", 0))
+        h.get_cookie()
+        h.send(h.hello_with_cookie()[0])
+    now = d.await_counter("limited_address_handshakes", 10)
+    check(now["handshakes"] == 50, f"{now['handshakes']} handshakes of the address under way")
+    session(t, d)
+
+
+@case("handshakes of real clients at full rate: no record of a session is lost, a new client gets in", 120)
+def _(t):
+    d = serve(t)
+    c = session(t, d)
+    flood(t, d, "begin", 1)
+    before = d.await_counter("handshake_done", 200)
+    echoes_for(c, 1.5)
+    newcomer(t, d)
+    now = d.counters()
+    check(now["handshake_done"] > before["handshake_done"], "no more handshakes were done")
+    check(now["handshake_failed"] == 0, f"{now['handshake_failed']} handshakes failed")
+    c.alive()
+
+
+@case("junk from 5000 addresses: nothing dies, nothing grows, a session and a new client are served", 120)
+def _(t):
+    d = serve(t)
+    c = session(t, d)
+    flood(t, d, "junk", 5000)
+    d.await_counter("drop_malformed", 2000)
+    memory = resident(d)
+    before = d.counters()["rx_datagrams"]
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        c.say("ping")
+        try:  # junk comes in where records do, and may push one out
+            c.next(0.5)
+        except Failed:
+            pass
+    check(d.counters()["rx_datagrams"] > before + 1000, "hardly any junk came")
+    grown = resident(d) - memory
+    # the receive buffers have been touched up to the longest datagram in each by and by
+    check(SANITIZER or grown < 5 * MB, f"{grown} bytes more")
+    newcomer(t, d)
+
+
+def attacks(c):
+    """Datagrams that come from the very address of a live session, which has their look and not its keys."""
+    dice = pseudo.Random(7)
+    seq = c.epoch_seq
+    good = c.seal(raw.DATA, b"ping\n", seq=seq + 1000)
+    far = (1 << 48) - 1
+    yield "random bytes", dice.randbytes(300)
+    yield "nothing", b""
+    yield "one byte", b"\x17"
+    yield "a header alone", good[:13]
+    yield "a record cut off", good[:-1]
+    yield "a record with a byte changed", good[:-1] + bytes([good[-1] ^ 1])
+    yield "a record that claims more", good[:11] + struct.pack("!H", 5000) + good[13:]
+    yield "a forged record", raw.record(raw.DATA, dice.randbytes(60), epoch=1, seq=seq + 5)
+    yield "a forged record of the last sequence number", raw.record(raw.DATA, dice.randbytes(60), epoch=1, seq=far)
+    yield "a forged close_notify", raw.record(raw.ALERT, dice.randbytes(26), epoch=1, seq=seq)
+    yield "a forged record of epoch 2", raw.record(raw.DATA, dice.randbytes(60), epoch=2, seq=0)
+    yield "60000 bytes of a record", raw.record(raw.DATA, dice.randbytes(60000), epoch=1, seq=seq)
+    yield "60000 bytes of junk", dice.randbytes(60000)
+    yield "a fatal alert in the clear", raw.alert(2, 40)
+    yield "close_notify in the clear", raw.alert(1, 0)
+    yield "ChangeCipherSpec", raw.record(raw.CCS, b"\x01")
+    yield "data in the clear", raw.record(raw.DATA, b"ping\n")
+    yield "a hello", raw.hello(dice.randbytes(32))
+    yield "a hello with a wrong cookie", raw.hello(dice.randbytes(32), dice.randbytes(16), 1, 1)
+    yield "a tail of a hello", raw.record(raw.HANDSHAKE, raw.handshake(1, bytes(90), 1, 40))
+    yield "ClientKeyExchange", raw.record(raw.HANDSHAKE, raw.handshake(16, dice.randbytes(40), 2))
+    yield "Finished in the clear", raw.record(raw.HANDSHAKE, raw.handshake(20, dice.randbytes(12), 3))
+    yield "a record with a connection ID", raw.record(raw.CID, dice.randbytes(60), epoch=1)
+
+
+@case("junk from a live session's own address: it echoes at once, and is neither closed nor replaced", 60)
+def _(t):
+    d = serve(t, "--verbose")
+    c = session(t, d)
+    memory = resident(d)
+    for round_ in range(20):
+        for what, datagram in attacks(c):
+            c.send(datagram)
+            if "hello" in what and "tail" not in what:
+                raw.verify_request(c.receive())  # the one answer there is
+            try:
+                c.alive()
+            except Failed as e:
+                raise Failed(f"after {what}, round {round_}: {e}") from None
+    now = d.counters()
+    check(now["session_opened"] == 1 and now["sessions"] == 1, f"sessions came or went: {now}")
+    check(SANITIZER or resident(d) - memory < 5 * MB, "memory grows")
+
+
+if __name__ == "__main__":
+    sys.exit(main(jobs=1))
