@@ -47,6 +47,12 @@ const char *explain_advice(enum metric which)
 	return texts[which].advice;
 }
 
+bool explain_wanted(const struct explain *x, const struct metrics *m)
+{
+	return metric_get(m, METRIC_rx_datagrams) != x->told[METRIC_rx_datagrams] ||
+	       metric_get(m, METRIC_rx_errors) != x->told[METRIC_rx_errors];
+}
+
 void explain_tell(struct explain *x, const struct metrics *m)
 {
 	static struct log_gate gate[METRIC_COUNT]; /* of all workers: one flood is one flood */

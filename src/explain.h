@@ -7,6 +7,7 @@
 #ifndef DTLSD_EXPLAIN_H
 #define DTLSD_EXPLAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "metrics.h"
@@ -18,6 +19,8 @@ struct explain {
 
 /* One line for each counter that has moved since the last call and needs explaining; rate-limited like all lines. */
 void explain_tell(struct explain *x, const struct metrics *m);
+/* Has anything come since the last call? Then another one is due. */
+bool explain_wanted(const struct explain *x, const struct metrics *m);
 /* What it says about a counter. NULL: nothing, the line on it is written elsewhere, or it is no failure. */
 const char *explain_advice(enum metric which);
 
