@@ -88,6 +88,32 @@ def large_client():
     return make("large-client", ["cn = large-client", *names, "signing_key", "tls_www_client"])
 
 
+def rsa_4096_server():
+    """A server's chain of two with RSA-4096 throughout: (certificates, key)."""
+    with _lock:
+        chain = os.path.join(scratch(), "rsa-4096-chain.pem")
+        names = [os.path.join(scratch(), "rsa-4096-" + part) for part in ("ca", "leaf")]
+        if os.path.exists(chain):
+            return chain, names[1] + "-key.pem"
+        issuer = os.path.join(directory(), "ca")
+        texts = []
+        for name, lines in zip(names, (["cn = rsa-4096-ca", "ca", "cert_signing_key"],
+                                       ["cn = localhost", "dns_name = localhost", "ip_address = 127.0.0.1",
+                                        "signing_key", "tls_www_server"])):
+            with open(name + ".tmpl", "w", encoding="utf-8") as f:
+                f.write("\n".join([*lines, "expiration_days = 30", ""]))
+            certtool("--generate-privkey", "--key-type=rsa", "--bits=4096", "--outfile=" + name + "-key.pem")
+            certtool("--generate-certificate", "--load-privkey=" + name + "-key.pem", "--template=" + name + ".tmpl",
+                     "--load-ca-certificate=" + issuer + ".pem", "--load-ca-privkey=" + issuer + "-key.pem",
+                     "--outfile=" + name + ".pem")
+            with open(name + ".pem", encoding="ascii") as f:
+                texts.insert(0, f.read())
+            issuer = name
+        with open(chain, "w", encoding="ascii") as f:
+            f.write("".join(texts))
+        return chain, names[1] + "-key.pem"
+
+
 def server_options(kind="server"):
     """dtlsd's options for an X.509 service: kind is "server" or "rsa-server"."""
     return ["--x509certfile", file(kind + ".pem"), "--x509keyfile", file(kind + "-key.pem")]

@@ -3,24 +3,61 @@
 
 The policy is a function (direction, number, datagram) -> what to send: a list of datagrams or of (delay in
 seconds, datagram). Direction is "up" (to the daemon) or "down"; number counts from 0 in each direction.
-The daemon sees one peer, the relay's upper socket, however often the client behind it is replaced.
+The daemon sees one peer, the relay's upper socket, however often the client behind it is replaced; until the
+policy calls rebind. path makes a policy of a weather and a seed.
 """
 
+import contextlib
 import heapq
 import itertools
+import random
 import select
 import socket
 import threading
 import time
 
 
+IP_UDP = 28
+
+
 def passing(_direction, _number, datagram):
     return [datagram]
+
+
+def path(loss=0.0, double=0.0, late=0.0, damage=0.0, delay=0.0, mtu=65535, silent=None, moves=None):
+    """What makes policies from seeds. Shares of 1: datagrams lost, doubled, late by up to 80 ms, with one bit wrong.
+    delay: of all, in seconds; mtu: larger IP packets vanish; silent: (direction, seconds) of silence after the first
+    datagram that way; moves: before which datagram up the device in the middle takes another port."""
+    def weather(seed):
+        dice = {d: random.Random(f"{seed} {d}") for d in ("up", "down")}
+        begun = []
+
+        def policy(direction, number, datagram):
+            r = dice[direction]
+            # always as many draws for a datagram, whatever becomes of it
+            lost, twice, slow, broken, where, bit, lag = (r.random() for _ in range(7))
+            now = time.monotonic()
+            begun.append(now)
+            if direction == "up" and number == moves:
+                policy.relay.rebind()
+            if silent and direction == silent[0] and number > 0 and now - begun[0] < silent[1]:
+                return []
+            if len(datagram) + IP_UDP > mtu or lost < loss:
+                return []
+            if broken < damage:
+                damaged = bytearray(datagram)
+                damaged[int(where * len(damaged))] ^= 1 << int(bit * 8)
+                datagram = bytes(damaged)
+            return [(delay + (lag * 0.08 if slow < late else 0), datagram)] * (2 if twice < double else 1)
+        return policy
+    return weather
 
 
 class Relay:
     def __init__(self, t, d, policy=passing):
         self.policy = policy
+        with contextlib.suppress(AttributeError):  # a policy may be any callable
+            policy.relay = self
         self.host = "127.0.0.1"
         self.lower = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.lower.bind((self.host, 0))
@@ -47,6 +84,12 @@ class Relay:
                 self.lower.sendto(datagram, self.client)
         except OSError:
             pass  # a refused port: as lost as on a real network
+
+    def rebind(self):
+        """The device in the middle forgets the client's port and takes another one; for policies."""
+        old, self.upper = self.upper, socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.upper.connect(old.getpeername())
+        old.close()
 
     def inject(self, direction, datagram):
         self._out(direction, datagram)

@@ -5,15 +5,15 @@
 import os
 import random as pseudo
 import sys
+import time
 
 import certs
 import clients
 import dtlsraw as raw
 import netns
-from harness import case, check, check_equal, main
-from relay import Relay
+from harness import Failed, case, check, check_equal, main
+from relay import IP_UDP, Relay, path
 
-IP_UDP = 28
 FLIGHT_TIMEOUT = 40  # seconds: several retransmission time-outs of 1, 2, 4 s
 
 
@@ -40,6 +40,20 @@ def path_mtu(name):
 
 for NAME in clients.ALL:
     path_mtu(NAME)
+
+
+def long_chain(name):
+    @case(f"{name}: an RSA-4096 chain completes over a silent path of 576 bytes", FLIGHT_TIMEOUT)
+    def _(t):
+        cert, key = certs.rsa_4096_server()
+        d = t.daemon("--x509certfile", cert, "--x509keyfile", key)
+        r = Relay(t, d, path(mtu=576)("seed"))
+        converse(t.client(clients.ALL[name](r)))
+        check(sum(map(len, r.seen["down"])) > 3500, "that was no long chain")
+
+
+for NAME in clients.ALL:
+    long_chain(NAME)
 
 
 @case("a path of 576 bytes behind a router: the RSA-2048 chain completes by what ICMP tells")
@@ -233,6 +247,45 @@ for NAME in clients.ALL:
     shaken(NAME, "all comes again half a second later", late_replay)
 shaken("openssl", "datagrams in disorder", shuffled)
 shaken("mbedtls", "datagrams in disorder", shuffled)
+
+
+# ---- weather: the short form of bench/weather ------------------------------------------------------------
+
+WEATHERS = {
+    "loss 20 %": path(loss=0.2),
+    "loss 15 %, 20 % doubled, 30 % late": path(loss=0.15, double=0.2, late=0.3),
+    "nothing down for 2.5 s": path(silent=("down", 2.5)),
+    "nothing up for 2.5 s": path(silent=("up", 2.5)),
+    "another port before the cookie comes back": path(moves=1),
+}
+
+
+def insist(t, c, line):
+    """Says it until the answer comes: data is not repeated by anybody else."""
+    while True:
+        try:
+            c.ask(f"echo {line}", rf"^{line}$", timeout=0.5)
+            return
+        except Failed:
+            if c.closed or time.monotonic() > t.deadline:
+                raise
+
+
+def weathered(name, weather):
+    @case(f"{name}: {weather}: the handshake comes through, and every answer is right", 60)
+    def _(t):
+        d = t.daemon(*certs.server_options("rsa-server"))
+        r = Relay(t, d, WEATHERS[weather](f"{name} 2"))
+        c = t.client(clients.ALL[name](r))
+        for n in range(5):
+            insist(t, c, f"number {n} of five")
+        check_equal(d.counters()["session_opened"], 1, "sessions opened")
+        d.lacks(r"handshake failed")
+
+
+for NAME in clients.ALL:
+    for WEATHER in WEATHERS:
+        weathered(NAME, WEATHER)
 
 
 @case("a client that restarts behind the same address and port gets in at once")
