@@ -70,14 +70,22 @@ static void converse(struct world *w, struct client *c, unsigned first, unsigned
 /* The session serves, and has altered, repeated and invented nothing, whatever the network did. */
 static void expect_integrity(struct world *w, struct client *c)
 {
+	bool damaged = w->net.down.corrupt > 0;
+	uint64_t in, out;
+
 	/* messages of any size: what the path swallows is lost, not refused */
 	gnutls_dtls_set_mtu(c->session, 1200);
 	converse(w, c, 0, 10);
 	w->net.up = w->net.down = (struct net_faults){ 0 };
 	world_run(w, 1000, NULL, NULL);
 	c->echoes = 0;
+	in = COUNT(w, records_in);
+	out = COUNT(w, records_out);
 	converse(w, c, 500, 3);
-	assert_int_equal(c->echoes, 3);
+	assert_int_equal(COUNT(w, records_in) - in, 3);
+	assert_int_equal(COUNT(w, records_out) - out, 3);
+	/* GnuTLS's client waits for the rest of a record whose length was damaged, and takes what follows for it */
+	assert_true(c->echoes == 3 || damaged);
 	assert_int_equal(c->strange, 0);
 	assert_int_equal(c->repeated, 0);
 	assert_int_equal(engine_sessions(w->engine), 1);
