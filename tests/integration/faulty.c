@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Preloaded into dtlsd by test_exhaustion.py: makes system calls fail. What fails, and how often, is in a file
+ * Preloaded into dtlsd by faulty.py: makes system calls fail. What fails, and how often, is in a file
  * of 64-bit numbers, FAULTS_FILE, which the test maps too and changes while the daemon runs; see the enum.
  * Chance is a generator of its own with a seed.
  */
@@ -26,6 +26,7 @@ enum {
 	/* of 1000 calls */
 	RECEIVE_EINTR, RECEIVE_EAGAIN, RECEIVE_ENOMEM, RECEIVE_SHORT,
 	SEND_EINTR, SEND_EAGAIN, SEND_ENOBUFS, SEND_ENOMEM, SEND_SHORT,
+	MAP_ENOMEM,
 	WALL_S,      /* added to the wall clock, signed */
 	BOOT_FAILS,  /* the call of this number that makes something fails, 0: none */
 	BOOT_ERRNO,
@@ -196,5 +197,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-	return boot_fails() ? MAP_FAILED : REAL(mmap)(address, size, protection, flags, fd, offset);
+	if (boot_fails() || happens(MAP_ENOMEM, ENOMEM))
+		return MAP_FAILED;
+	return REAL(mmap)(address, size, protection, flags, fd, offset);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* sim: whole handshakes and conversations over networks that misbehave, seeded, in virtual time. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,8 @@
 
 #include "attacks.h"
 #include "handlers.h"
+#include "session.h"
+#include "wire.h"
 #include "world.h"
 
 #define MINUTE 60000
@@ -162,6 +165,61 @@ static void draining_says_goodbye_to_all(void **state)
 	assert_true(engine_drained(w.engine));
 	for (int i = 0; i < 20; i++)
 		assert_true(c[i]->closed);
+	assert_int_equal(COUNT(&w, session_closed_drain), 20);
+	world_end(&w);
+}
+
+static int refuse(struct session *s)
+{
+	(void)s;
+	return -EPERM;
+}
+
+static void swallow(struct session *s, const uint8_t *data, size_t len)
+{
+	(void)s;
+	(void)data;
+	(void)len;
+}
+
+static void a_handler_that_refuses_a_session_closes_it(void **state)
+{
+	static const struct handler unfriendly = { .name = "unfriendly", .open = refuse, .record = swallow };
+	const struct world_options o = { .seed = 15, .handler = &unfriendly };
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	c = connected(&w, AUTH_PSK, 0);
+	pause_(&w, 100);
+	assert_true(c->closed);
+	assert_int_equal(COUNT(&w, session_closed_local), 1);
+	world_end(&w);
+}
+
+/* Answers as if it had sent almost all that a session may. */
+static void exhaust(struct session *s, const uint8_t *data, size_t len)
+{
+	s->record.write_seq |= DTLS_SEQ_MAX - 100;
+	(void)session_send(s, data, len);
+}
+
+static void a_session_that_has_used_up_its_numbers_is_closed(void **state)
+{
+	static const struct handler talkative = { .name = "talkative", .record = exhaust };
+	const struct world_options o = { .seed = 16, .handler = &talkative };
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	c = connected(&w, AUTH_PSK, 0);
+	client_say(c, 0);
+	pause_(&w, 100);
+	assert_true(c->closed);
+	assert_int_equal(c->echoes, 0);
+	assert_int_equal(COUNT(&w, session_closed_seq), 1);
 	world_end(&w);
 }
 
@@ -508,6 +566,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(close_notify_is_answered_and_the_session_is_gone),
 		cmocka_unit_test(idle_sessions_leave_with_close_notify_and_busy_ones_stay),
 		cmocka_unit_test(draining_says_goodbye_to_all),
+		cmocka_unit_test(a_handler_that_refuses_a_session_closes_it),
+		cmocka_unit_test(a_session_that_has_used_up_its_numbers_is_closed),
 		cmocka_unit_test(a_restarted_peer_replaces_its_session_only_when_it_has_finished),
 		cmocka_unit_test(a_restart_in_any_phase_of_a_handshake_is_survived),
 		cmocka_unit_test(an_old_hello_replayed_does_not_touch_the_session_it_led_to),
