@@ -81,7 +81,11 @@ static void begin_broadcast(struct bus *b, struct message *m)
 	struct bus_job **last = &b->jobs;
 
 	if (!job) {
-		log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: %u are under way already", b->job_count);
+		if (b->job_count == JOBS_MAX)
+			log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: %d are under way already; "
+				    "clients say them faster than they are sent", JOBS_MAX);
+		else
+			log_limited(LOG_WARNING_, NULL, "a broadcast was dropped: out of memory: lower --max-sessions");
 		free(m);
 		return;
 	}

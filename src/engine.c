@@ -249,10 +249,12 @@ static void promote(struct engine *e, struct handshake *h)
 	struct handshake_result result;
 
 	if (!s || !handshake_finish(h, &result)) {
-		if (s)
+		if (s) {
 			pool_put(e->pool, s);
-		else
+		} else {
 			refuse_memory(e, &early.flow);
+			handshake_refuse(h);
+		}
 		remove_handshake(e, h);
 		return;
 	}

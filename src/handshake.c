@@ -358,6 +358,8 @@ static enum handshake_verdict fail_gnutls(struct handshake *h, int err)
 {
 	char text[256];
 
+	if (err == GNUTLS_E_MEMORY_ERROR)
+		metric_inc(h->env->metrics, METRIC_limited_memory);
 	tls_send_alert(err, h->session, &h->report);
 	send_flight(h);
 	return fail(h, kind_of(h, err), tls_explain(err, h->session, &h->report, text, sizeof(text)));
@@ -781,6 +783,12 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	if (out->resumed)
 		metric_inc(h->env->metrics, METRIC_handshake_resumed);
 	return true;
+}
+
+void handshake_refuse(struct handshake *h)
+{
+	gnutls_alert_send(h->session, GNUTLS_AL_FATAL, GNUTLS_A_INTERNAL_ERROR);
+	send_flight(h);
 }
 
 void handshake_early(struct handshake *h, void (*each)(void *ctx, uint8_t *data, size_t len), void *ctx)

@@ -83,6 +83,8 @@ struct handshake_result {
 };
 /* After HANDSHAKE_DONE. false: the keys are not ones that we can serve (logged, alert sent). */
 bool handshake_finish(struct handshake *h, struct handshake_result *out);
+/* Instead: there is no place for it. The peer, which may take itself for connected, gets a fatal alert. */
+void handshake_refuse(struct handshake *h);
 /* Records of epoch 1 that came before the keys: calls each in order, then forgets them. */
 void handshake_early(struct handshake *h, void (*each)(void *ctx, uint8_t *data, size_t len), void *ctx);
 

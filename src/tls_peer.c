@@ -235,7 +235,7 @@ static const struct {
 	{ GNUTLS_E_SESSION_EOF, "the client ended the handshake" },
 	{ GNUTLS_E_PUSH_ERROR, "sending failed" },
 	{ GNUTLS_E_PULL_ERROR, "receiving failed" },
-	{ GNUTLS_E_MEMORY_ERROR, "out of memory" },
+	{ GNUTLS_E_MEMORY_ERROR, "out of memory; lower --max-handshakes and --max-sessions" },
 	{ GNUTLS_E_INTERNAL_ERROR, "GnuTLS reports an internal error" },
 };
 

@@ -5,6 +5,7 @@
 import errno
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import clients
 import dtlsraw as raw
 import harness
 from faulty import Faults
-from harness import DTLSD, Failed, case, check, check_equal, main
+from harness import DTLSD, Failed, case, check, check_equal, main, skip_under_sanitizers
 
 DAY = 86400
 
@@ -191,6 +192,36 @@ def _(t):
         c = t.client(clients.openssl(d, more=more))
         c.ask("ping", r"^pong")
         c.kill()
+
+
+# ---- memory ----------------------------------------------------------------------------------------------
+
+
+def data_size(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"^VmData:\s+(\d+) kB", f.read(), re.MULTILINE).group(1)) * 1024
+
+
+@case("memory runs out: new peers are refused and told, the old are served, and with more memory all get in", 60)
+def _(t):
+    skip_under_sanitizers("memory is the sanitizer's")
+    d = t.daemon(*certs.psk_options(), "--workers", "1", "--max-handshakes", "20000", "--handshake-timeout", "2",
+                 "--max-handshakes-per-address", "0")
+    inside = [raw.Client(t, d.address, certs.psk()).connect() for _ in range(20)]
+    resource.prlimit(d.pid, resource.RLIMIT_DATA, (data_size(d.pid) + (1 << 20), resource.RLIM_INFINITY))
+    for _ in range(300):
+        c = raw.Client(t, d.address, certs.psk())
+        c.get_cookie()
+        c.send(c.hello_with_cookie()[0])
+    now = d.await_counter("limited_memory", 10)
+    check(now["hello_admitted"] > 30, f"only {now['hello_admitted']} were admitted")
+    d.expect(r"peer=127\.0\.0\.1:\d+ .* out of memory[:;] lower --max-")
+    for c in inside:
+        c.alive()
+    resource.prlimit(d.pid, resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    raw.Client(t, d.address, certs.psk()).connect().alive()
+    for c in inside:
+        c.alive()
 
 
 # ---- places ----------------------------------------------------------------------------------------------

@@ -197,6 +197,8 @@ def _(t):
     c.take_flight(raw.SERVER_HELLO_DONE)
     f.set(map_enomem=1000)  # the first session's memory is mapped when the handshake is done
     c.send(b"".join(c.final()))
+    c.take_finish()
+    check_equal(c.next(), (raw.ALERT, bytes([2, 80])), "what tells the client that it has no session")
     return d
 
 
