@@ -86,6 +86,20 @@ static void check_client(struct arguments *a)
 	dtlsc_options_free(&o);
 }
 
+/* What was read before, to its end or not, does not matter. */
+static void check_afresh(bool client)
+{
+	char name[] = "program", err[512] = "";
+	char *argv[4] = { name };
+	struct dtlsc_options c;
+	struct options o;
+
+	if (client)
+		assert(dtlsc_options_read(&c, 1, argv, err, sizeof(err)) == DTLSC_BAD && err[0]);
+	else
+		assert(options_parse(&o, 1, argv, err, sizeof(err)) == OPTIONS_RUN && o.listen_count == 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
@@ -99,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_client(&a);
 	else
 		check_daemon(&a, in.left);
+	check_afresh(client);
 	free(a.text);
 	return 0;
 }
