@@ -41,7 +41,7 @@
 	X(limited_address_handshakes, "admissions refused by max-handshakes-per-address")     \
 	X(limited_turn, "admissions refused because too many hellos waited for a turn")      \
 	X(limited_rate, "admissions refused by handshake-rate")                               \
-	X(limited_memory, "admissions refused because memory ran out")                        \
+	X(limited_memory, "peers refused and records dropped because memory ran out")         \
 	X(handshake_done, "handshakes finished")                                              \
 	X(handshake_resumed, "of these, resumed")                                             \
 	X(handshake_evicted, "half-open handshakes given up for newer ones: max-handshakes")   \

@@ -135,6 +135,21 @@ static struct record_entry *record_entry_claim(struct record_state *s, struct re
 	return e;
 }
 
+/* Takes the handles of the next entry that has some, other than keep. false: there is none. */
+static bool record_make_room(struct record_cache *c, const struct record_entry *keep)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct record_entry *e = &c->entry[(c->hand + i) % c->count];
+
+		if (e == keep || !e->ticket)
+			continue;
+		record_entry_clear(e);
+		c->hand = (c->hand + i + 1) % c->count;
+		return true;
+	}
+	return false;
+}
+
 static __attribute__((noinline)) gnutls_aead_cipher_hd_t
 record_handle_key(struct record_state *s, struct record_cache *c, enum record_side side)
 {
@@ -142,11 +157,17 @@ record_handle_key(struct record_state *s, struct record_cache *c, enum record_si
 	struct record_direction *d = side == SIDE_READ ? &s->read : &s->write;
 	gnutls_datum_t key = { d->key, p->key_size };
 	struct record_entry *e;
+	int err;
 
 	assert(s->cipher != RECORD_CIPHER_NONE);
 	e = record_owns_entry(s, c) ? &c->entry[s->cache_slot] : record_entry_claim(s, c);
 	c->misses++;
-	if (gnutls_aead_cipher_init(&e->handle[side], p->algorithm, &key) < 0) {
+	/* without memory the sessions serve each other's handles: slower, but all are served */
+	do
+		err = gnutls_aead_cipher_init(&e->handle[side], p->algorithm, &key);
+	while (err == GNUTLS_E_MEMORY_ERROR && record_make_room(c, e));
+	if (err < 0) {
+		e->handle[side] = NULL;
 		record_entry_clear(e);
 		return NULL;
 	}

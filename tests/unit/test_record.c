@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -877,6 +878,39 @@ static void the_memory_of_handles_goes_back(void **state)
 	gnutls_free = free;
 }
 
+static long handles_most;
+
+static void *scarce_calloc(size_t n, size_t size)
+{
+	return handles_held < handles_most ? counted_calloc(n, size) : NULL;
+}
+
+static void when_memory_is_scarce_all_are_served_with_the_handles_of_others(void **state)
+{
+	struct record_cache *cache = record_cache_new(8);
+	struct ends e[5];
+
+	(void)state;
+	gnutls_calloc = scarce_calloc;
+	gnutls_free = counted_free;
+	handles_held = 0;
+	handles_most = LONG_MAX;
+	for (int i = 0; i < 5; i++)
+		ends_open(&e[i], RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+	check_both_ways(&e[0], RECORD_AES_128_GCM, cache, 1);
+	check_both_ways(&e[1], RECORD_AES_128_GCM, cache, 1);
+	handles_most = handles_held; /* no more than there are now */
+	for (uint64_t seq = 2; seq < 40; seq++)
+		check_both_ways(&e[seq % 5], RECORD_AES_128_GCM, cache, seq);
+	assert_true(handles_held > 0 && handles_held <= handles_most);
+	for (int i = 0; i < 5; i++)
+		record_wipe(&e[i].server, cache);
+	record_cache_free(cache);
+	assert_int_equal(handles_held, 0);
+	gnutls_calloc = calloc;
+	gnutls_free = free;
+}
+
 static void *no_memory(size_t n, size_t size)
 {
 	(void)n;
@@ -967,6 +1001,7 @@ int main(void)
 		cmocka_unit_test(states_may_be_moved_and_their_places_reused),
 		cmocka_unit_test(wiping_leaves_no_key_and_frees_the_entry),
 		cmocka_unit_test(the_memory_of_handles_goes_back),
+		cmocka_unit_test(when_memory_is_scarce_all_are_served_with_the_handles_of_others),
 		cmocka_unit_test(without_memory_a_record_fails_and_the_next_one_works),
 		cmocka_unit_test(ciphers_are_known_by_number_name_and_size),
 	};
