@@ -79,13 +79,17 @@ static int check_file(int fd, const char *path, char *err, size_t err_size)
 		return -EINVAL;
 	}
 	if (st.st_uid != geteuid() && st.st_uid != 0) {
-		snprintf(err, err_size, "--cookie-secret %s: belongs to user %u, not to dtlsd's user %u or root; remove it "
-			 "and dtlsd makes a new one", path, (unsigned)st.st_uid, (unsigned)geteuid());
+		snprintf(err, err_size,
+			 "--cookie-secret %s: belongs to user %u, not to dtlsd's user %u or root; "
+			 "remove it and dtlsd makes a new one",
+			 path, (unsigned)st.st_uid, (unsigned)geteuid());
 		return -EPERM;
 	}
 	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-		snprintf(err, err_size, "--cookie-secret %s: others may read or write it (mode %04o); if nobody has, chmod 600 "
-			 "it, else remove it and dtlsd makes a new one", path, (unsigned)(st.st_mode & 07777));
+		snprintf(err, err_size,
+			 "--cookie-secret %s: others may read or write it (mode %04o); "
+			 "if nobody has, chmod 600 it, else remove it and dtlsd makes a new one",
+			 path, (unsigned)(st.st_mode & 07777));
 		return -EPERM;
 	}
 	return 0;
@@ -121,7 +125,8 @@ static int take(int fd, const char *path, uint8_t out[static SECRET_SIZE], char 
 	if (rc < 0) {
 		complain(err, err_size, -rc, path, "name another file");
 	} else if (len < SECRET_LEAST || len > SECRET_MOST) {
-		snprintf(err, err_size, "--cookie-secret %s: holds %s%zu bytes, not %d to %d; remove it and dtlsd makes a new one",
+		snprintf(err, err_size,
+			 "--cookie-secret %s: holds %s%zu bytes, not %d to %d; remove it and dtlsd makes a new one",
 			 path, len > SECRET_MOST ? "at least " : "", len, SECRET_LEAST, SECRET_MOST);
 		rc = -EINVAL;
 	} else {
@@ -144,7 +149,8 @@ int secret_load(const char *path, uint8_t out[static SECRET_SIZE], char *err, si
 		rc = make_file(path);
 		if (rc < 0)
 			return complain(err, err_size, -rc, path,
-					"it does not exist and cannot be made: name a file in a directory that dtlsd may write");
+					"it does not exist and cannot be made: "
+					"name a file in a directory that dtlsd may write");
 		fd = open(path, flags);
 	}
 	if (fd < 0)

@@ -133,8 +133,8 @@ static void try_once(const struct weather *on, unsigned n, struct figures *f)
 {
 	static const enum world_auth auths[] = { AUTH_ECDSA, AUTH_RSA, AUTH_PSK, AUTH_ECDHE_PSK, AUTH_MUTUAL };
 	enum world_auth auth = auths[n % 5];
-	const struct world_options o = { .seed = n * 100 + (uint64_t)(on - weathers), .verify = VERIFY_CLIENT_OPTIONAL, .rsa = auth == AUTH_RSA,
-					 .handshake_timeout_ms = 120000 };
+	const struct world_options o = { .seed = n * 100 + (uint64_t)(on - weathers), .rsa = auth == AUTH_RSA,
+					 .verify = VERIFY_CLIENT_OPTIONAL, .handshake_timeout_ms = 120000 };
 	struct client *c;
 	struct world w;
 
@@ -217,7 +217,7 @@ static void silence(bool up, const char *name)
 		*(up ? &w.net.up.loss : &w.net.down.loss) = 1000;
 		world_run(&w, 500 + net_random(&w.net, 9500), NULL, NULL);
 		w.net.up.loss = w.net.down.loss = 0;
-		/* both sides double their waits: the next try comes after no more time than has passed already, and 1 s */
+		/* both sides double their waits: the next try comes after as much time as has passed, and 1 s */
 		most = 2 * (w.net.now - begun) + 2000;
 		assert_true(world_run(&w, 2 * MINUTE, client_is_done, c));
 		assert_true(c->done_at - begun <= most);
@@ -274,7 +274,8 @@ static void a_port_that_changes_in_a_handshake_harms_nobody(void **state)
 
 	(void)state;
 	for (uint64_t at = 0; at < 60; at++, tries++) {
-		const struct world_options o = { .seed = 700 + at, .handshake_timeout_ms = 20000, .idle_timeout_ms = 60000 };
+		const struct world_options o = { .seed = 700 + at, .handshake_timeout_ms = 20000,
+						 .idle_timeout_ms = 60000 };
 		struct client *c;
 		bool early;
 		struct world w;
