@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -143,7 +144,9 @@ int steer_attach(struct udp_socket *group, unsigned workers)
 	else
 		put_peer_ipv6(&p);
 	put_index(&p, workers);
-	f = (struct sock_fprog){ (unsigned short)p.length, p.code };
+	memset(&f, 0, sizeof(f)); /* the padding goes to the kernel too */
+	f.len = (unsigned short)p.length;
+	f.filter = p.code;
 	if (setsockopt(group->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &f, sizeof(f)) != 0)
 		return -errno;
 	for (unsigned i = workers; i < 2 * workers; i++) {
