@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Nothing to be had: descriptors, buffers, memory, disk, places, a steady clock. dtlsd refuses or degrades, and says so."""
+"""Nothing to be had: descriptors, buffers, memory, disk, places, a steady clock. dtlsd refuses or degrades, says so."""
 
 import errno
 import os

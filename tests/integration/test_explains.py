@@ -221,7 +221,7 @@ def _(t):
     return d
 
 
-@provokes("handshake_timeout", r"notice: peer=.* handshake failed: timed out: no answer from the peer after \d+ resends")
+@provokes("handshake_timeout", r"notice: peer=.* handshake failed: timed out: no answer from the peer after \d+ resend")
 def _(t):
     d = serve(t, "--handshake-timeout", "1")
     half(t, d).take_flight(raw.SERVER_HELLO_DONE)
