@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "gate.h"
+#include "wire.h"
 
 static struct cookie_ring keys;
 static struct flow flow;
@@ -164,6 +165,70 @@ static void a_cookie_lives_through_one_turn_of_the_key_and_not_two(void **state)
 	assert_int_equal(g.prestate.hsk_write_seq, 1);
 }
 
+/* ---- a GnuTLS that does not do as expected: linked with --wrap=gnutls_dtls_cookie_send ---- */
+
+int __wrap_gnutls_dtls_cookie_send(gnutls_datum_t *key, void *client_data, size_t client_data_size,
+				   gnutls_dtls_prestate_st *prestate, gnutls_transport_ptr_t ptr,
+				   gnutls_push_func push);
+int __real_gnutls_dtls_cookie_send(gnutls_datum_t *key, void *client_data, size_t client_data_size,
+				   gnutls_dtls_prestate_st *prestate, gnutls_transport_ptr_t ptr,
+				   gnutls_push_func push);
+
+static int answer_size; /* 0: as GnuTLS does it; negative: an error */
+
+int __wrap_gnutls_dtls_cookie_send(gnutls_datum_t *key, void *client_data, size_t client_data_size,
+				   gnutls_dtls_prestate_st *prestate, gnutls_transport_ptr_t ptr,
+				   gnutls_push_func push)
+{
+	static const uint8_t answer[2 * GATE_ANSWER_MAX];
+
+	if (answer_size == 0)
+		return __real_gnutls_dtls_cookie_send(key, client_data, client_data_size, prestate, ptr, push);
+	if (answer_size < 0)
+		return answer_size;
+	return (int)push(ptr, answer, (size_t)answer_size);
+}
+
+static void no_answer_is_better_than_a_bad_one(void **state)
+{
+	static const int sizes[] = {
+		GNUTLS_E_MEMORY_ERROR,
+		DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER - 1, /* not a whole one */
+		GATE_ANSWER_MAX + 1,                            /* does not fit */
+	};
+	struct gate_result g;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		answer_size = sizes[i];
+		assert_int_equal(ask(NULL, 0, 0, 0, 9, &g), GATE_DROP);
+	}
+	answer_size = 0;
+	assert_int_equal(ask(NULL, 0, 0, 0, 9, &g), GATE_CHALLENGE);
+}
+
+static void an_answer_longer_than_the_question_is_not_given(void **state)
+{
+	struct gate_result g;
+	struct hello hello;
+	struct record r;
+	size_t at = 0;
+
+	(void)state;
+	/* as short as it passes classify: the compression methods and the suites are cut off */
+	make_hello(NULL, 0, 0, 0, 9);
+	wire_put16(buffer + 11, DTLS_HANDSHAKE_HEADER + 37);
+	wire_put24(buffer + 22, 37);
+	assert_int_equal(classify_record(buffer, DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER + 37, &at, &r),
+			 RECORD_HELLO);
+	assert_true(classify_hello(&r, &hello) && hello.msg_length < GATE_ANSWER_MAX);
+	answer_size = (int)hello.msg_length;
+	assert_int_equal(gate_check(&keys, &flow, &hello, &g), GATE_CHALLENGE);
+	answer_size = (int)hello.msg_length + 1;
+	assert_int_equal(gate_check(&keys, &flow, &hello, &g), GATE_DROP);
+	answer_size = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +237,8 @@ int main(void)
 		cmocka_unit_test_setup(its_cookie_admits_it_with_a_prestate_that_continues, set_up),
 		cmocka_unit_test_setup(a_cookie_is_bound_to_random_peer_and_local_address, set_up),
 		cmocka_unit_test_setup(a_cookie_lives_through_one_turn_of_the_key_and_not_two, set_up),
+		cmocka_unit_test_setup(no_answer_is_better_than_a_bad_one, set_up),
+		cmocka_unit_test_setup(an_answer_longer_than_the_question_is_not_given, set_up),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
