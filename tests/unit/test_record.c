@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <nettle/ccm.h>
 #include <nettle/chacha-poly1305.h>
@@ -973,6 +974,56 @@ static void ciphers_are_known_by_number_name_and_size(void **state)
 	assert_string_equal(record_cipher_name(RECORD_CIPHER_NONE), "none");
 }
 
+/* ---- linked with --wrap=calloc and --wrap=gnutls_aead_cipher_encrypt ---- */
+
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_calloc(size_t n, size_t size);
+int __wrap_gnutls_aead_cipher_encrypt(gnutls_aead_cipher_hd_t handle, const void *nonce, size_t nonce_len,
+				      const void *auth, size_t auth_len, size_t tag_size, const void *in,
+				      size_t in_len, void *out, size_t *out_len);
+int __real_gnutls_aead_cipher_encrypt(gnutls_aead_cipher_hd_t handle, const void *nonce, size_t nonce_len,
+				      const void *auth, size_t auth_len, size_t tag_size, const void *in,
+				      size_t in_len, void *out, size_t *out_len);
+
+static bool memory_is_out;
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return memory_is_out ? NULL : __real_calloc(n, size);
+}
+
+int __wrap_gnutls_aead_cipher_encrypt(gnutls_aead_cipher_hd_t handle, const void *nonce, size_t nonce_len,
+				      const void *auth, size_t auth_len, size_t tag_size, const void *in,
+				      size_t in_len, void *out, size_t *out_len)
+{
+	if (memory_is_out)
+		return GNUTLS_E_MEMORY_ERROR;
+	return __real_gnutls_aead_cipher_encrypt(handle, nonce, nonce_len, auth, auth_len, tag_size, in, in_len,
+						 out, out_len);
+}
+
+static void a_record_that_cannot_be_sealed_uses_up_no_number(void **state)
+{
+	struct record_cache *cache = record_cache_new(2);
+	uint8_t wire[RECORD_OVERHEAD_MAX + 4];
+	struct ends e;
+	uint64_t seq;
+
+	(void)state;
+	ends_open(&e, RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+	check_both_ways(&e, RECORD_AES_128_GCM, cache, 1); /* the handles are there */
+	seq = e.server.write_seq;
+	memory_is_out = true;
+	assert_null(record_cache_new(2));
+	assert_int_equal(record_protect(&e.server, cache, DTLS_APPLICATION_DATA, (const uint8_t *)"text", 4, wire,
+					sizeof(wire)), -ENOMEM);
+	memory_is_out = false;
+	assert_true(e.server.write_seq == seq);
+	check_both_ways(&e, RECORD_AES_128_GCM, cache, 2);
+	record_wipe(&e.server, cache);
+	record_cache_free(cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1002,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(wiping_leaves_no_key_and_frees_the_entry),
 		cmocka_unit_test(the_memory_of_handles_goes_back),
 		cmocka_unit_test(when_memory_is_scarce_all_are_served_with_the_handles_of_others),
+		cmocka_unit_test(a_record_that_cannot_be_sealed_uses_up_no_number),
 		cmocka_unit_test(without_memory_a_record_fails_and_the_next_one_works),
 		cmocka_unit_test(ciphers_are_known_by_number_name_and_size),
 	};
