@@ -127,7 +127,8 @@ static void hello(struct shake *s, const uint8_t *cookie, uint8_t cookie_len)
 	p[34] = 0;
 	p[35] = cookie_len;
 	p += 36;
-	memcpy(p, cookie, cookie_len);
+	if (cookie_len)
+		memcpy(p, cookie, cookie_len);
 	p += cookie_len;
 	memcpy(p, suites, sizeof(suites));
 	p += sizeof(suites);

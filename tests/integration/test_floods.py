@@ -57,7 +57,7 @@ def _(t):
     d, calls = counted(t, "--workers", "1")
     c = session(t, d)
     flood(t, d, "hello", 20000)
-    d.await_counter("hello_challenged", 3000)
+    d.await_counter("hello_challenged", 3000, 40)
     time.sleep(0.5)
     before, memory = calls.read(), resident(d)
     asked = d.counters()["hello_received"]
@@ -78,7 +78,7 @@ def _(t):
     c = session(t, d)
     memory = resident(d)
     flood(t, d, "halfopen", 20000)
-    d.await_counter("handshake_evicted", 100)
+    d.await_counter("handshake_evicted", 100, 40)
     d.expect(r"warning: .*half-open handshake given up for a newer one.*--max-handshakes")
     for _ in range(3):
         echoes_for(c, 0.3)
@@ -108,7 +108,7 @@ def _(t):
     d = serve(t)
     c = session(t, d)
     flood(t, d, "begin", 1)
-    before = d.await_counter("handshake_done", 200)
+    before = d.await_counter("handshake_done", 200, 40)
     echoes_for(c, 1.5)
     newcomer(t, d)
     now = d.counters()
@@ -122,7 +122,7 @@ def _(t):
     d = serve(t)
     c = session(t, d)
     flood(t, d, "junk", 5000)
-    d.await_counter("drop_malformed", 2000)
+    d.await_counter("drop_malformed", 2000, 40)
     memory = resident(d)
     before = d.counters()["rx_datagrams"]
     end = time.monotonic() + 1.5
