@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Floods at full rate from thousands of addresses: an established session's records get through, a new client gets
-in, and the daemon does not grow. How long all that takes is measured by bench/flood, not here.
+"""Floods at full rate from thousands of addresses: an established session's records get through, a new client
+gets in, and the daemon does not grow. How long all that takes is measured by bench/flood, not here.
 """
 
 import os
 import random as pseudo
+import shlex
 import struct
+import subprocess
 import sys
 import time
 
@@ -14,7 +16,7 @@ import certs
 import clients
 import dtlsraw as raw
 from allocs import counted, resident
-from harness import SANITIZER, TOP, Failed, case, check, main, skip
+from harness import SANITIZER, TOP, Failed, case, check, main, skip, skip_under_sanitizers
 
 SPRAY = os.path.join(os.environ.get("top_builddir") or os.path.join(TOP, "build"), "bench", "spray")
 MB = 1 << 20
@@ -72,7 +74,7 @@ def _(t):
     c.alive()
 
 
-@case("half-open peers of 20000 addresses: bounded, the oldest give way, no record lost, a new client gets in", 120)
+@case("half-open peers of 20000 addresses: bounded, the oldest give way, no record lost, a client gets in", 120)
 def _(t):
     d = serve(t, "--max-handshakes", "1000", "--max-sessions-per-address", "0")
     c = session(t, d)
@@ -153,7 +155,7 @@ def attacks(c):
     yield "a record with a byte changed", good[:-1] + bytes([good[-1] ^ 1])
     yield "a record that claims more", good[:11] + struct.pack("!H", 5000) + good[13:]
     yield "a forged record", raw.record(raw.DATA, dice.randbytes(60), epoch=1, seq=seq + 5)
-    yield "a forged record of the last sequence number", raw.record(raw.DATA, dice.randbytes(60), epoch=1, seq=far)
+    yield "a forged record of the last number", raw.record(raw.DATA, dice.randbytes(60), epoch=1, seq=far)
     yield "a forged close_notify", raw.record(raw.ALERT, dice.randbytes(26), epoch=1, seq=seq)
     yield "a forged record of epoch 2", raw.record(raw.DATA, dice.randbytes(60), epoch=2, seq=0)
     yield "60000 bytes of a record", raw.record(raw.DATA, dice.randbytes(60000), epoch=1, seq=seq)
@@ -187,6 +189,54 @@ def _(t):
     now = d.counters()
     check(now["session_opened"] == 1 and now["sessions"] == 1, f"sessions came or went: {now}")
     check(SANITIZER or resident(d) - memory < 5 * MB, "memory grows")
+
+
+# ENOPROTOOPT for SO_ATTACH_REUSEPORT_CBPF
+OLD_KERNEL = """
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+	if (level == SOL_SOCKET && option == 51) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
+}
+"""
+
+
+@case("a kernel that refuses the lane of hellos: said once in the log, and all goes on through one socket")
+def _(t):
+    skip_under_sanitizers("a library before the sanitizer's is not possible")
+    source, out = t.file("old.c", "#define _GNU_SOURCE\n" + OLD_KERNEL), os.path.join(t.dir(), "old.so")
+    try:
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        done = subprocess.run([*compiler, "-shared", "-fPIC", "-o", out, source], capture_output=True, text=True,
+                              check=False)
+    except FileNotFoundError:
+        skip("no compiler")
+    check(done.returncode == 0, done.stderr)
+    d = t.daemon(*certs.psk_options(), "--workers", "3", addresses=["127.0.0.1:%d", "127.0.0.2:%d"],
+                 env={"LD_PRELOAD": out})
+    check(d.text.count("--hello-lane no") == 1, "the log does not say it, or not once")
+    for _ in range(10):
+        session(t, d)
+    with open("/proc/net/udp", encoding="ascii") as table:
+        sockets = sum(f":{d.port:04X} 00000000:0000" in line for line in table)
+    check(sockets == 6, f"{sockets} sockets for 3 workers and 2 addresses")
+
+
+@case("--hello-lane no: one socket for each worker and address")
+def _(t):
+    d = t.daemon(*certs.psk_options(), "--workers", "3", "--hello-lane", "no")
+    session(t, d)
+    with open("/proc/net/udp", encoding="ascii") as table:
+        sockets = sum(f":{d.port:04X} 00000000:0000" in line for line in table)
+    check(sockets == 3, f"{sockets} sockets")
 
 
 if __name__ == "__main__":
