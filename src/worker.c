@@ -29,6 +29,7 @@ struct order {
 	enum order_kind kind;
 	struct tls *tls;      /* RELOAD: a reference that the order holds */
 	uint64_t most_ms;     /* DRAIN */
+	bool kept;            /* part of the worker, not to be freed */
 };
 
 /* A socket's watchers. Its send side is watched only while the kernel takes no more. */
@@ -58,6 +59,8 @@ struct worker {
 	struct lane *lanes;
 	struct mailbox letters; /* for the engine */
 	struct mailbox orders;  /* for this worker */
+	struct order farewells[2]; /* the main thread's: to stop, and to hurry, takes no memory that may be out */
+	unsigned said;
 	bool draining;
 	uint64_t drain_by;
 	bool started;
@@ -211,6 +214,12 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *p, int events)
 	engine_turn(w->engine);
 }
 
+static void order_free(struct order *o)
+{
+	if (!o->kept)
+		free(o);
+}
+
 static void obey(struct worker *w, struct order *o)
 {
 	uint64_t by;
@@ -228,7 +237,7 @@ static void obey(struct worker *w, struct order *o)
 		engine_drain(w->engine);
 		break;
 	}
-	free(o);
+	order_free(o);
 }
 
 static void on_knock(struct ev_loop *loop, ev_async *a, int events)
@@ -268,7 +277,7 @@ static void drop_orders(struct letter *l)
 
 		next = l->next;
 		tls_unref(o->tls);
-		free(o);
+		order_free(o);
 	}
 }
 
@@ -407,7 +416,13 @@ int worker_reload(struct worker *w, struct tls *tls)
 
 int worker_drain(struct worker *w, uint64_t most_ms)
 {
-	return give(w, &(struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms });
+	struct order *o;
+
+	if (w->said == sizeof(w->farewells) / sizeof(w->farewells[0]))
+		return give(w, &(struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms });
+	o = &w->farewells[w->said++];
+	*o = (struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms, .kept = true };
+	return mailbox_post(&w->orders, &o->letter) ? 0 : -ECONNRESET;
 }
 
 const struct metrics *worker_metrics(struct worker *w)

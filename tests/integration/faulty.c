@@ -201,3 +201,53 @@ void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t 
 		return MAP_FAILED;
 	return REAL(mmap)(address, size, protection, flags, fd, offset);
 }
+
+/* ---- the program's own allocations, unless a sanitizer wants them for itself ---- */
+
+#ifdef WITH_MALLOC
+#include <link.h>
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static uintptr_t code, code_end;
+
+static int first_object(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	(void)size;
+	(void)ctx;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X) {
+			code = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+			code_end = code + info->dlpi_phdr[i].p_memsz;
+		}
+	return 1;
+}
+
+__attribute__((constructor))
+static void find_code(void)
+{
+	dl_iterate_phdr(first_object, NULL);
+}
+
+static int allocation_fails(const void *caller)
+{
+	return (uintptr_t)caller >= code && (uintptr_t)caller < code_end && boot_fails();
+}
+
+void *malloc(size_t size)
+{
+	return allocation_fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return allocation_fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return allocation_fails(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+}
+#endif

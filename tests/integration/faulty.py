@@ -26,7 +26,8 @@ def shim():
             source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty.c")
             out = os.path.join(certs.scratch(), "faulty.so")
             try:
-                done = subprocess.run([*compiler, "-O2", "-shared", "-fPIC", "-o", out, source, "-ldl"],
+                flags = ["-O2", "-shared", "-fPIC"] + ([] if SANITIZER else ["-DWITH_MALLOC"])
+                done = subprocess.run([*compiler, *flags, "-o", out, source, "-ldl"],
                                       capture_output=True, text=True, check=False)
             except FileNotFoundError:
                 skip(f"no compiler {compiler[0]}")

@@ -101,7 +101,7 @@ def _(t):
         check("ulimit -n" in p.text, f"no advice with {limit} descriptors: {p.text!r}")
 
 
-@case("each call that makes something fails in turn at the start: it serves, or says why and exits with 1", 240)
+@case("each call that makes something, each allocation too, fails in turn at the start: it serves, or says why and exits with 1", 240)
 def _(t):
     number, serving, refusing = 0, 0, 0
     f = Faults(t, boot_errno=errno.ENOMEM)
