@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "engine.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "backlog.h"
 #include "bus.h"
@@ -16,19 +11,13 @@
 #include "env.h"
 #include "explain.h"
 #include "gate.h"
-#include "handshake.h"
 #include "log.h"
-#include "pool.h"
+#include "peers.h"
 #include "ratelimit.h"
 #include "record.h"
-#include "session.h"
-#include "table.h"
-#include "wheel.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
 #define COOL_EVERY_MS 1000    /* a quarter of them is looked at each time, whether it is still hot */
-#define TIMERS_A_RUN 256
-#define VISITS_A_RUN 256
 #define BLOCKED_MS 10         /* until a socket that takes no more is tried again, if nothing wakes us before */
 #define WAIT_MOST_MS COOL_EVERY_MS
 #define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
@@ -41,23 +30,13 @@ struct engine {
 	struct bus bus;
 	struct cookie_ring keys;
 	struct tls *tls;
-	struct siphash_key hash_key;
-	struct table *sessions;
-	struct table *handshakes;
-	struct pool *pool;
-	struct wheel session_timers;
-	struct wheel handshake_timers;
+	struct peers peers;
 	struct ratelimit rate;
-	struct handshake_place half_open; /* oldest first; who has gone on since is taken out when he is met */
 	struct backlog backlog;
 	unsigned begun;      /* handshakes in this turn */
 	bool serving;        /* a hello from the backlog */
-	struct session *hot; /* of the last protected record: runs of one peer look up once */
-	uint64_t serial;
 	bool draining;
-	uint64_t drain_cursor;
-	unsigned freed;      /* since the last trim */
-	uint64_t freed_at, trimmed_at, cooled_at;
+	uint64_t trimmed_at, cooled_at;
 	uint64_t aead_seen;
 	struct txq txq;
 	struct metrics metrics;
@@ -65,266 +44,14 @@ struct engine {
 	uint8_t scratch[ENV_SCRATCH];
 };
 
-static struct session *session_of_node(struct table_node *n)
-{
-	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
-}
-
-static struct session *session_of_timer(struct timer *t)
-{
-	return (struct session *)(void *)((char *)t - offsetof(struct session, timer));
-}
-
-static struct session *find_session(struct engine *e, const struct flow *flow)
-{
-	struct table_node *n;
-
-	if (e->hot && flow_equal(&e->hot->node.flow, flow))
-		return e->hot;
-	n = table_find(e->sessions, flow);
-	if (!n)
-		return NULL;
-	e->hot = session_of_node(n);
-	return e->hot;
-}
-
-static struct handshake *find_handshake(struct engine *e, const struct flow *flow)
-{
-	struct table_node *n = table_find(e->handshakes, flow);
-
-	return n ? handshake_of_node(n) : NULL;
-}
-
-static uint64_t hello_tag(const struct engine *e, const uint8_t *random)
-{
-	return siphash(&e->hash_key, random, DTLS_RANDOM_SIZE);
-}
-
-/* ---- sessions come and go ---- */
-
-static void note_freed(struct engine *e, unsigned n)
-{
-	e->freed += n;
-	if (n)
-		e->freed_at = e->env.now;
-}
-
-static const enum metric end_metric[] = {
-	[SESSION_END_PEER] = METRIC_session_closed_peer,
-	[SESSION_END_LOCAL] = METRIC_session_closed_local,
-	[SESSION_END_IDLE] = METRIC_session_closed_idle,
-	[SESSION_END_REPLACED] = METRIC_session_closed_replaced,
-	[SESSION_END_DRAIN] = METRIC_session_closed_drain,
-	[SESSION_END_SEQ] = METRIC_session_closed_seq,
-};
-
-static const char *const end_name[] = {
-	[SESSION_END_PEER] = "by the peer",
-	[SESSION_END_LOCAL] = "by the handler",
-	[SESSION_END_IDLE] = "idle",
-	[SESSION_END_REPLACED] = "replaced: its peer restarted",
-	[SESSION_END_DRAIN] = "shutting down",
-	[SESSION_END_SEQ] = "sequence numbers used up",
-};
-
-/*
- * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
- * that restarts needs no second one, and who leaves last gives it back.
- */
-static void remove_session(struct engine *e, struct session *s)
-{
-	assert(s->end != SESSION_LIVE);
-	if (log_level() >= LOG_INFO_)
-		log_write(LOG_INFO_, &s->node.flow,
-			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
-			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
-			  (e->env.now - s->opened_at) / 1000, s->records_in, s->bytes_in, s->records_out, s->bytes_out);
-	metric_inc(&e->metrics, end_metric[s->end]);
-	if (e->hot == s)
-		e->hot = NULL;
-	wheel_cancel(&e->session_timers, &s->timer);
-	table_remove(e->sessions, &s->node);
-	session_release(s);
-	if (!s->rival)
-		census_leave(e->config.census, &s->node.flow.peer);
-	pool_put(e->pool, s);
-	note_freed(e, 1);
-}
-
-static void settle_session(void *ctx, struct session *s)
-{
-	if (s->end != SESSION_LIVE)
-		remove_session(ctx, s);
-}
-
-static void arm_session(struct engine *e, struct session *s)
-{
-	uint64_t due = session_due(s);
-
-	if (due != UINT64_MAX)
-		wheel_set(&e->session_timers, &s->timer, due);
-}
-
-static void leave_place(struct handshake_place *p)
-{
-	p->next->before = p->before;
-	p->before->next = p->next;
-	p->next = p->before = p;
-}
-
-static void take_place(struct handshake_place *head, struct handshake_place *p)
-{
-	p->before = head->before;
-	p->next = head;
-	p->before->next = head->before = p;
-}
-
-/* Out of the table and the wheel; the caller frees it. */
-static void unfile_handshake(struct engine *e, struct handshake *h)
-{
-	struct table_node *n = handshake_node(h);
-	struct session *s = find_session(e, &n->flow);
-
-	if (s)
-		s->rival = false;
-	wheel_cancel(&e->handshake_timers, handshake_timer(h));
-	table_remove(e->handshakes, n);
-	leave_place(handshake_place(h));
-	census_handshake_over(e->config.census, &n->flow.peer);
-	note_freed(e, 1);
-}
-
-/* It came to nothing, and its peer leaves. */
-static void remove_handshake(struct engine *e, struct handshake *h)
-{
-	const struct flow *flow = &handshake_node(h)->flow;
-
-	unfile_handshake(e, h);
-	if (!find_session(e, flow))
-		census_leave(e->config.census, &flow->peer);
-	handshake_free(h);
-}
-
-struct early {
-	struct engine *e;
-	struct flow flow;
-};
-
-static void on_protected(struct engine *e, const struct flow *flow, const struct record *r);
-
-static void early_record(void *ctx, uint8_t *data, size_t len)
-{
-	struct early *early = ctx;
-	struct record r;
-	size_t at = 0;
-
-	if (classify_record(data, len, &at, &r) == RECORD_PROTECTED)
-		on_protected(early->e, &early->flow, &r);
-}
-
-static void open_session(struct session *s)
-{
-	int err = s->handler->open ? s->handler->open(s) : 0;
-
-	if (err < 0) {
-		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", s->handler->name,
-			    strerror(-err));
-		session_close(s, SESSION_END_LOCAL);
-		return;
-	}
-	s->opened = true;
-}
-
-static void refuse_memory(struct engine *e, const struct flow *flow)
-{
-	metric_inc(&e->metrics, METRIC_limited_memory);
-	log_limited(LOG_WARNING_, flow, "peer refused: out of memory: lower --max-sessions");
-}
-
-/* The handshake is done: what remains of it becomes a session, in the place of the one before. */
-static void promote(struct engine *e, struct handshake *h)
-{
-	struct early early = { e, handshake_node(h)->flow };
-	struct session *old = find_session(e, &early.flow), *s = pool_get(e->pool);
-	struct handshake_result result;
-
-	if (!s || !handshake_finish(h, &result)) {
-		if (s) {
-			pool_put(e->pool, s);
-		} else {
-			refuse_memory(e, &early.flow);
-			handshake_refuse(h);
-		}
-		remove_handshake(e, h);
-		return;
-	}
-	if (old) {
-		session_close(old, SESSION_END_REPLACED);
-		remove_session(e, old);
-	}
-	unfile_handshake(e, h);
-	s->node.flow = early.flow;
-	s->record = result.record;
-	explicit_bzero(&result.record, sizeof(result.record));
-	s->env = &e->env;
-	s->handler = e->config.handler;
-	s->identity = result.identity;
-	s->final = result.final;
-	s->final_mtu = (uint16_t)result.mtu;
-	s->final_until = e->env.now + SESSION_FINAL_MS;
-	s->opened_at = s->heard_at = e->env.now;
-	s->hello_tag = hello_tag(e, handshake_random(h));
-	s->serial = ++e->serial;
-	s->listener = handshake_listener(h);
-	table_insert(e->sessions, &s->node);
-	arm_session(e, s);
-	metric_inc(&e->metrics, METRIC_session_opened);
-	if (log_level() >= LOG_INFO_)
-		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
-			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
-			  s->identity ? ", " : "", s->identity ? s->identity : "");
-	open_session(s);
-	settle_session(e, s);
-	handshake_early(h, early_record, &early);
-	handshake_free(h);
-}
-
-static void settle_handshake(struct engine *e, struct handshake *h, enum handshake_verdict v)
-{
-	switch (v) {
-	case HANDSHAKE_GOING:
-		wheel_set(&e->handshake_timers, handshake_timer(h), handshake_due(h));
-		break;
-	case HANDSHAKE_DONE:
-		promote(e, h);
-		break;
-	case HANDSHAKE_FAILED:
-		remove_handshake(e, h);
-		break;
-	}
-}
-
 /* ---- admission ---- */
-
-/* NULL: all handshakes of this worker have got further than the hello. */
-static struct handshake *oldest_half_open(struct engine *e)
-{
-	struct handshake_place *p;
-
-	while ((p = e->half_open.next) != &e->half_open) {
-		if (handshake_half_open(handshake_of_place(p)))
-			return handshake_of_place(p);
-		leave_place(p);
-	}
-	return NULL;
-}
 
 static void evict(struct engine *e, struct handshake *h)
 {
 	metric_inc(&e->metrics, METRIC_handshake_evicted);
 	log_limited(LOG_WARNING_, &handshake_node(h)->flow,
 		    "half-open handshake given up for a newer one: a flood of hellos, or --max-handshakes is too low");
-	remove_handshake(e, h);
+	peers_remove_handshake(&e->peers, h);
 }
 
 static bool rate_allows(struct engine *e, const struct flow *flow)
@@ -376,7 +103,7 @@ static bool admission_allowed(struct engine *e, const struct flow *flow, bool ag
 	if (e->draining)
 		return false;
 	v = ask_census(e, flow, again);
-	if (v == CENSUS_HANDSHAKES && (oldest = oldest_half_open(e))) {
+	if (v == CENSUS_HANDSHAKES && (oldest = peers_oldest_half_open(&e->peers))) {
 		/* nobody gives his place to one who is then refused */
 		in_rate = rate_allows(e, flow);
 		if (!in_rate)
@@ -425,8 +152,8 @@ static bool turn_allows(struct engine *e, const struct datagram *d)
 static struct handshake *admit(struct engine *e, const struct datagram *d, const struct hello *hello,
 			       struct gate_result *proof, struct handshake *old)
 {
-	struct session *s = find_session(e, &d->flow);
-	uint64_t tag = hello_tag(e, hello->random), before = 0;
+	struct session *s = peers_session(&e->peers, &d->flow);
+	uint64_t tag = peers_hello_tag(&e->peers, hello->random), before = 0;
 	struct handshake *h;
 
 	if ((s && s->hello_tag == tag) || (old && handshake_before(old) == tag)) {
@@ -437,24 +164,21 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 	if (!e->draining && !turn_allows(e, d))
 		return NULL;
 	if (old) { /* it began anew before the old handshake was over */
-		before = hello_tag(e, handshake_random(old));
-		remove_handshake(e, old);
+		before = peers_hello_tag(&e->peers, handshake_random(old));
+		peers_remove_handshake(&e->peers, old);
 	}
 	if (!admission_allowed(e, &d->flow, s != NULL))
 		return NULL;
 	h = handshake_new(&e->env, e->tls, &d->flow, d->listener, hello, &proof->prestate);
 	if (!h) {
-		refuse_memory(e, &d->flow);
+		peers_refuse_memory(&e->peers, &d->flow);
 		give_back(e, &d->flow, s != NULL);
 		return NULL;
 	}
 	e->begun++;
-	take_place(&e->half_open, handshake_place(h));
 	handshake_set_before(h, before);
+	peers_add_handshake(&e->peers, h, s);
 	metric_inc(&e->metrics, METRIC_hello_admitted);
-	table_insert(e->handshakes, handshake_node(h));
-	if (s)
-		s->rival = true;
 	return h;
 }
 
@@ -483,7 +207,7 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 		metric_inc(&e->metrics, METRIC_drop_malformed);
 		return NULL;
 	}
-	h = table_count(e->handshakes) ? find_handshake(e, &d->flow) : NULL;
+	h = table_count(e->peers.handshakes) ? peers_handshake(&e->peers, &d->flow) : NULL;
 	if (h && hello.cookie_length > 0 && handshake_same_hello(h, &hello))
 		return h;
 	switch (gate_check(&e->keys, &d->flow, &hello, &g)) {
@@ -503,23 +227,6 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 
 /* ---- records ---- */
 
-static void on_protected(struct engine *e, const struct flow *flow, const struct record *r)
-{
-	struct session *s = find_session(e, flow);
-	struct handshake *h;
-
-	if (s && session_record(s, r, s->rival)) {
-		settle_session(e, s);
-		return;
-	}
-	h = s && !s->rival ? NULL : find_handshake(e, flow);
-	if (h) {
-		settle_handshake(e, h, handshake_record(h, r));
-		return;
-	}
-	metric_add(&e->metrics, s ? METRIC_drop_bad_mac : METRIC_drop_no_session, 1);
-}
-
 static void on_plain(struct engine *e, const struct datagram *d, const struct record *r, bool *answered)
 {
 	struct handshake *h;
@@ -531,10 +238,10 @@ static void on_plain(struct engine *e, const struct datagram *d, const struct re
 		if (!h)
 			return;
 	} else {
-		h = table_count(e->handshakes) ? find_handshake(e, &d->flow) : NULL;
+		h = table_count(e->peers.handshakes) ? peers_handshake(&e->peers, &d->flow) : NULL;
 	}
 	if (h)
-		settle_handshake(e, h, handshake_record(h, r));
+		peers_settle_handshake(&e->peers, h, handshake_record(h, r));
 	else
 		metric_inc(&e->metrics, METRIC_drop_unexpected);
 }
@@ -552,7 +259,7 @@ static void on_datagram(struct engine *e, struct datagram *d)
 		case RECORD_END:
 			return;
 		case RECORD_PROTECTED:
-			on_protected(e, &d->flow, &r);
+			peers_protected(&e->peers, &d->flow, &r);
 			break;
 		case RECORD_HELLO:
 		case RECORD_HELLO_TAIL:
@@ -612,18 +319,18 @@ static void run_backlog(struct engine *e)
 
 void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu)
 {
-	struct handshake *h = find_handshake(e, &t->flow);
+	struct handshake *h = peers_handshake(&e->peers, &t->flow);
 
 	if (!h) {
 		/* a final flight; it goes out again when the peer asks */
-		struct session *s = find_session(e, &t->flow);
+		struct session *s = peers_session(&e->peers, &t->flow);
 
 		if (s && mtu > 0 && mtu < s->final_mtu)
 			s->final_mtu = (uint16_t)mtu;
 		return;
 	}
 	handshake_too_large(h, mtu);
-	wheel_set(&e->handshake_timers, handshake_timer(h), handshake_due(h));
+	peers_settle_handshake(&e->peers, h, HANDSHAKE_GOING);
 }
 
 void engine_letter(struct engine *e, struct letter *l)
@@ -633,58 +340,13 @@ void engine_letter(struct engine *e, struct letter *l)
 
 /* ---- time ---- */
 
-static void fire_session(void *ctx, struct timer *t)
-{
-	struct session *s = session_of_timer(t);
-	struct engine *e = ctx;
-
-	session_tick(s);
-	if (s->end != SESSION_LIVE)
-		remove_session(e, s);
-	else
-		arm_session(e, s);
-}
-
-static void fire_handshake(void *ctx, struct timer *t)
-{
-	struct handshake *h = handshake_of_timer(t);
-
-	settle_handshake(ctx, h, handshake_tick(h));
-}
-
-static void goodbye(void *ctx, struct table_node *n)
-{
-	struct session *s = session_of_node(n);
-
-	session_close(s, SESSION_END_DRAIN);
-	remove_session(ctx, s);
-}
-
-static void forsake(void *ctx, struct table_node *n)
-{
-	remove_handshake(ctx, handshake_of_node(n));
-}
-
-static bool run_drain(struct engine *e)
-{
-	uint64_t cursor = 0;
-
-	if (!e->draining)
-		return false;
-	if (table_count(e->handshakes))
-		table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);
-	if (table_count(e->sessions))
-		table_walk(e->sessions, &e->drain_cursor, VISITS_A_RUN, goodbye, e);
-	return table_count(e->sessions) || table_count(e->handshakes);
-}
-
 /* Once a second: a session that was not heard of for a few seconds keeps no AEAD handles. */
 static void cool(struct engine *e)
 {
 	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
 	e->cooled_at = e->env.now;
-	note_freed(e, record_cache_cool(e->env.cache, HOT_SESSIONS / 4));
+	e->peers.freed += record_cache_cool(e->env.cache, HOT_SESSIONS / 4);
 	explain_tell(&e->explain, &e->metrics);
 }
 
@@ -699,13 +361,13 @@ static uint64_t least(uint64_t a, uint64_t b)
  */
 static uint64_t trim(struct engine *e)
 {
-	uint64_t now = e->env.now, due = least(e->freed_at + TRIM_QUIET_MS, e->trimmed_at + TRIM_LATEST_MS);
+	uint64_t now = e->env.now, due = least(e->peers.freed_at + TRIM_QUIET_MS, e->trimmed_at + TRIM_LATEST_MS);
 
-	if (e->freed < TRIM_FREED)
+	if (e->peers.freed < TRIM_FREED)
 		return UINT64_MAX;
 	if (now < due)
 		return due - now;
-	e->freed = 0;
+	e->peers.freed = 0;
 	e->trimmed_at = now;
 	malloc_trim(0);
 	return UINT64_MAX;
@@ -716,15 +378,14 @@ uint64_t engine_run(struct engine *e)
 	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), wait;
 	bool more, blocked;
 
-	more = wheel_run(&e->handshake_timers, now, TIMERS_A_RUN, fire_handshake, e) == TIMERS_A_RUN;
-	more |= wheel_run(&e->session_timers, now, TIMERS_A_RUN, fire_session, e) == TIMERS_A_RUN;
+	more = peers_run(&e->peers);
 	run_backlog(e);
 	more |= !backlog_empty(&e->backlog);
 	txq_flush(&e->txq);
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
-		more |= run_drain(e);
+		more |= e->draining && peers_drain(&e->peers);
 	}
 	cool(e);
 	wait = trim(e);
@@ -737,8 +398,7 @@ uint64_t engine_run(struct engine *e)
 		return 0;
 	if (explain_wanted(&e->explain, &e->metrics))
 		wait = least(wait, e->cooled_at + COOL_EVERY_MS - now);
-	wait = least(wait, wheel_wait(&e->handshake_timers, now, WAIT_MOST_MS));
-	return least(wait, wheel_wait(&e->session_timers, now, WAIT_MOST_MS));
+	return least(wait, peers_wait(&e->peers, WAIT_MOST_MS));
 }
 
 void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s)
@@ -752,6 +412,7 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s)
 struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s)
 {
 	struct engine *e = calloc(1, sizeof(*e));
+	int peers;
 
 	if (!e)
 		return NULL;
@@ -760,9 +421,6 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
-	e->half_open.next = e->half_open.before = &e->half_open;
-	wheel_init(&e->session_timers, now_ms);
-	wheel_init(&e->handshake_timers, now_ms);
 	e->env = (struct env){
 		.txq = &e->txq,
 		.metrics = &e->metrics,
@@ -774,47 +432,25 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.mtu = c->mtu,
 	};
 	engine_time(e, now_ms, wall_s);
-	if (getrandom(&e->hash_key, sizeof(e->hash_key), 0) == sizeof(e->hash_key)) {
-		e->sessions = table_new(&e->hash_key);
-		e->handshakes = table_new(&e->hash_key);
-	}
-	e->pool = pool_new(sizeof(struct session));
-	e->bus = (struct bus){ .sessions = e->sessions, .index = c->index, .count = c->count, .post = c->post,
-			       .post_ctx = c->ctx, .settle = settle_session, .settle_ctx = e };
-	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || !e->sessions || !e->handshakes || !e->pool ||
-	    backlog_init(&e->backlog, &e->hash_key) < 0) {
+	e->peers.env = &e->env;
+	e->peers.census = c->census;
+	e->peers.handler = c->handler;
+	peers = peers_init(&e->peers, now_ms);
+	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
+			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };
+	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 ||
+	    backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
 		engine_free(e);
 		return NULL;
 	}
 	return e;
 }
 
-static void drop_session(void *ctx, struct table_node *n)
-{
-	struct session *s = session_of_node(n);
-
-	s->end = SESSION_END_DRAIN;
-	remove_session(ctx, s);
-}
-
 void engine_free(struct engine *e)
 {
-	uint64_t cursor;
-
 	bus_clear(&e->bus);
 	backlog_destroy(&e->backlog);
-	if (e->handshakes) {
-		for (cursor = 0; table_count(e->handshakes);)
-			table_walk(e->handshakes, &cursor, VISITS_A_RUN, forsake, e);
-		table_free(e->handshakes);
-	}
-	if (e->sessions) {
-		for (cursor = 0; table_count(e->sessions);)
-			table_walk(e->sessions, &cursor, VISITS_A_RUN, drop_session, e);
-		table_free(e->sessions);
-	}
-	if (e->pool)
-		pool_free(e->pool);
+	peers_clear(&e->peers);
 	if (e->env.cache)
 		record_cache_free(e->env.cache);
 	txq_destroy(&e->txq);
@@ -835,12 +471,12 @@ void engine_set_tls(struct engine *e, struct tls *tls)
 void engine_drain(struct engine *e)
 {
 	e->draining = true;
-	e->drain_cursor = 0;
+	e->peers.drain_cursor = 0;
 }
 
 bool engine_drained(const struct engine *e)
 {
-	return e->draining && !table_count(e->sessions) && !table_count(e->handshakes) && txq_empty(&e->txq);
+	return e->draining && peers_none(&e->peers) && txq_empty(&e->txq);
 }
 
 struct txq *engine_txq(struct engine *e)
@@ -855,10 +491,10 @@ struct metrics *engine_metrics(struct engine *e)
 
 size_t engine_sessions(const struct engine *e)
 {
-	return table_count(e->sessions);
+	return table_count(e->peers.sessions);
 }
 
 size_t engine_handshakes(const struct engine *e)
 {
-	return table_count(e->handshakes);
+	return table_count(e->peers.handshakes);
 }

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "metrics.h"
+#include "record.h"
+
+static struct session *session_of_node(struct table_node *n)
+{
+	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
+}
+
+static struct session *session_of_timer(struct timer *t)
+{
+	return (struct session *)(void *)((char *)t - offsetof(struct session, timer));
+}
+
+struct session *peers_session(struct peers *p, const struct flow *flow)
+{
+	struct table_node *n;
+
+	if (p->hot && flow_equal(&p->hot->node.flow, flow))
+		return p->hot;
+	n = table_find(p->sessions, flow);
+	if (!n)
+		return NULL;
+	p->hot = session_of_node(n);
+	return p->hot;
+}
+
+struct handshake *peers_handshake(struct peers *p, const struct flow *flow)
+{
+	struct table_node *n = table_find(p->handshakes, flow);
+
+	return n ? handshake_of_node(n) : NULL;
+}
+
+uint64_t peers_hello_tag(const struct peers *p, const uint8_t *random)
+{
+	return siphash(&p->hash_key, random, DTLS_RANDOM_SIZE);
+}
+
+/* ---- sessions come and go ---- */
+
+static void note_freed(struct peers *p)
+{
+	p->freed++;
+	p->freed_at = p->env->now;
+}
+
+static const enum metric end_metric[] = {
+	[SESSION_END_PEER] = METRIC_session_closed_peer,
+	[SESSION_END_LOCAL] = METRIC_session_closed_local,
+	[SESSION_END_IDLE] = METRIC_session_closed_idle,
+	[SESSION_END_REPLACED] = METRIC_session_closed_replaced,
+	[SESSION_END_DRAIN] = METRIC_session_closed_drain,
+	[SESSION_END_SEQ] = METRIC_session_closed_seq,
+};
+
+static const char *const end_name[] = {
+	[SESSION_END_PEER] = "by the peer",
+	[SESSION_END_LOCAL] = "by the handler",
+	[SESSION_END_IDLE] = "idle",
+	[SESSION_END_REPLACED] = "replaced: its peer restarted",
+	[SESSION_END_DRAIN] = "shutting down",
+	[SESSION_END_SEQ] = "sequence numbers used up",
+};
+
+/*
+ * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
+ * that restarts needs no second one, and who leaves last gives it back.
+ */
+static void remove_session(struct peers *p, struct session *s)
+{
+	assert(s->end != SESSION_LIVE);
+	if (log_level() >= LOG_INFO_)
+		log_write(LOG_INFO_, &s->node.flow,
+			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
+			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
+			  (p->env->now - s->opened_at) / 1000, s->records_in, s->bytes_in, s->records_out, s->bytes_out);
+	metric_inc(p->env->metrics, end_metric[s->end]);
+	if (p->hot == s)
+		p->hot = NULL;
+	wheel_cancel(&p->session_timers, &s->timer);
+	table_remove(p->sessions, &s->node);
+	session_release(s);
+	if (!s->rival)
+		census_leave(p->census, &s->node.flow.peer);
+	pool_put(p->pool, s);
+	note_freed(p);
+}
+
+void peers_settle_session(void *ctx, struct session *s)
+{
+	if (s->end != SESSION_LIVE)
+		remove_session(ctx, s);
+}
+
+static void arm_session(struct peers *p, struct session *s)
+{
+	uint64_t due = session_due(s);
+
+	if (due != UINT64_MAX)
+		wheel_set(&p->session_timers, &s->timer, due);
+}
+
+static void leave_place(struct handshake_place *p)
+{
+	p->next->before = p->before;
+	p->before->next = p->next;
+	p->next = p->before = p;
+}
+
+static void take_place(struct handshake_place *head, struct handshake_place *p)
+{
+	p->before = head->before;
+	p->next = head;
+	p->before->next = head->before = p;
+}
+
+/* Out of the table and the wheel; the caller frees it. */
+static void unfile_handshake(struct peers *p, struct handshake *h)
+{
+	struct table_node *n = handshake_node(h);
+	struct session *s = peers_session(p, &n->flow);
+
+	if (s)
+		s->rival = false;
+	wheel_cancel(&p->handshake_timers, handshake_timer(h));
+	table_remove(p->handshakes, n);
+	leave_place(handshake_place(h));
+	census_handshake_over(p->census, &n->flow.peer);
+	note_freed(p);
+}
+
+void peers_remove_handshake(struct peers *p, struct handshake *h)
+{
+	const struct flow *flow = &handshake_node(h)->flow;
+
+	unfile_handshake(p, h);
+	if (!peers_session(p, flow))
+		census_leave(p->census, &flow->peer);
+	handshake_free(h);
+}
+
+struct early {
+	struct peers *p;
+	struct flow flow;
+};
+
+static void early_record(void *ctx, uint8_t *data, size_t len)
+{
+	struct early *early = ctx;
+	struct record r;
+	size_t at = 0;
+
+	if (classify_record(data, len, &at, &r) == RECORD_PROTECTED)
+		peers_protected(early->p, &early->flow, &r);
+}
+
+static void open_session(struct session *s)
+{
+	int err = s->handler->open ? s->handler->open(s) : 0;
+
+	if (err < 0) {
+		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", s->handler->name,
+			    strerror(-err));
+		session_close(s, SESSION_END_LOCAL);
+		return;
+	}
+	s->opened = true;
+}
+
+void peers_refuse_memory(struct peers *p, const struct flow *flow)
+{
+	metric_inc(p->env->metrics, METRIC_limited_memory);
+	log_limited(LOG_WARNING_, flow, "peer refused: out of memory: lower --max-sessions");
+}
+
+/* The handshake is done: what remains of it becomes a session, in the place of the one before. */
+static void promote(struct peers *p, struct handshake *h)
+{
+	struct early early = { p, handshake_node(h)->flow };
+	struct session *old = peers_session(p, &early.flow), *s = pool_get(p->pool);
+	struct handshake_result result;
+
+	if (!s || !handshake_finish(h, &result)) {
+		if (s) {
+			pool_put(p->pool, s);
+		} else {
+			peers_refuse_memory(p, &early.flow);
+			handshake_refuse(h);
+		}
+		peers_remove_handshake(p, h);
+		return;
+	}
+	if (old) {
+		session_close(old, SESSION_END_REPLACED);
+		remove_session(p, old);
+	}
+	unfile_handshake(p, h);
+	s->node.flow = early.flow;
+	s->record = result.record;
+	explicit_bzero(&result.record, sizeof(result.record));
+	s->env = p->env;
+	s->handler = p->handler;
+	s->identity = result.identity;
+	s->final = result.final;
+	s->final_mtu = (uint16_t)result.mtu;
+	s->final_until = p->env->now + SESSION_FINAL_MS;
+	s->opened_at = s->heard_at = p->env->now;
+	s->hello_tag = peers_hello_tag(p, handshake_random(h));
+	s->serial = ++p->serial;
+	s->listener = handshake_listener(h);
+	table_insert(p->sessions, &s->node);
+	arm_session(p, s);
+	metric_inc(p->env->metrics, METRIC_session_opened);
+	if (log_level() >= LOG_INFO_)
+		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
+			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
+			  s->identity ? ", " : "", s->identity ? s->identity : "");
+	open_session(s);
+	peers_settle_session(p, s);
+	handshake_early(h, early_record, &early);
+	handshake_free(h);
+}
+
+void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake_verdict v)
+{
+	switch (v) {
+	case HANDSHAKE_GOING:
+		wheel_set(&p->handshake_timers, handshake_timer(h), handshake_due(h));
+		break;
+	case HANDSHAKE_DONE:
+		promote(p, h);
+		break;
+	case HANDSHAKE_FAILED:
+		peers_remove_handshake(p, h);
+		break;
+	}
+}
+
+struct handshake *peers_oldest_half_open(struct peers *p)
+{
+	struct handshake_place *at;
+
+	while ((at = p->half_open.next) != &p->half_open) {
+		if (handshake_half_open(handshake_of_place(at)))
+			return handshake_of_place(at);
+		leave_place(at);
+	}
+	return NULL;
+}
+
+void peers_protected(struct peers *p, const struct flow *flow, const struct record *r)
+{
+	struct session *s = peers_session(p, flow);
+	struct handshake *h;
+
+	if (s && session_record(s, r, s->rival)) {
+		peers_settle_session(p, s);
+		return;
+	}
+	h = s && !s->rival ? NULL : peers_handshake(p, flow);
+	if (h) {
+		peers_settle_handshake(p, h, handshake_record(h, r));
+		return;
+	}
+	metric_add(p->env->metrics, s ? METRIC_drop_bad_mac : METRIC_drop_no_session, 1);
+}
+
+void peers_add_handshake(struct peers *p, struct handshake *h, struct session *beside)
+{
+	take_place(&p->half_open, handshake_place(h));
+	table_insert(p->handshakes, handshake_node(h));
+	if (beside)
+		beside->rival = true;
+}
+
+/* ---- time ---- */
+
+static void fire_session(void *ctx, struct timer *t)
+{
+	struct session *s = session_of_timer(t);
+	struct peers *p = ctx;
+
+	session_tick(s);
+	if (s->end != SESSION_LIVE)
+		remove_session(p, s);
+	else
+		arm_session(p, s);
+}
+
+static void fire_handshake(void *ctx, struct timer *t)
+{
+	struct handshake *h = handshake_of_timer(t);
+
+	peers_settle_handshake(ctx, h, handshake_tick(h));
+}
+
+static void goodbye(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+
+	session_close(s, SESSION_END_DRAIN);
+	remove_session(ctx, s);
+}
+
+static void forsake(void *ctx, struct table_node *n)
+{
+	peers_remove_handshake(ctx, handshake_of_node(n));
+}
+
+bool peers_run(struct peers *p)
+{
+	uint64_t now = p->env->now;
+	bool more = wheel_run(&p->handshake_timers, now, PEERS_A_RUN, fire_handshake, p) == PEERS_A_RUN;
+
+	return (wheel_run(&p->session_timers, now, PEERS_A_RUN, fire_session, p) == PEERS_A_RUN) | more;
+}
+
+uint64_t peers_wait(const struct peers *p, uint64_t limit_ms)
+{
+	uint64_t a = wheel_wait(&p->handshake_timers, p->env->now, limit_ms);
+	uint64_t b = wheel_wait(&p->session_timers, p->env->now, limit_ms);
+
+	return a < b ? a : b;
+}
+
+bool peers_drain(struct peers *p)
+{
+	uint64_t cursor = 0;
+
+	if (table_count(p->handshakes))
+		table_walk(p->handshakes, &cursor, PEERS_A_RUN, forsake, p);
+	if (table_count(p->sessions))
+		table_walk(p->sessions, &p->drain_cursor, PEERS_A_RUN, goodbye, p);
+	return !peers_none(p);
+}
+
+bool peers_none(const struct peers *p)
+{
+	return !table_count(p->sessions) && !table_count(p->handshakes);
+}
+
+/* ---- life ---- */
+
+int peers_init(struct peers *p, uint64_t now_ms)
+{
+	p->half_open.next = p->half_open.before = &p->half_open;
+	wheel_init(&p->session_timers, now_ms);
+	wheel_init(&p->handshake_timers, now_ms);
+	if (getrandom(&p->hash_key, sizeof(p->hash_key), 0) != sizeof(p->hash_key))
+		return -ENOMEM;
+	p->sessions = table_new(&p->hash_key);
+	p->handshakes = table_new(&p->hash_key);
+	p->pool = pool_new(sizeof(struct session));
+	return p->sessions && p->handshakes && p->pool ? 0 : -ENOMEM;
+}
+
+static void drop_session(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+
+	s->end = SESSION_END_DRAIN;
+	remove_session(ctx, s);
+}
+
+static void clear_table(struct peers *p, struct table *t, void (*drop)(void *ctx, struct table_node *n))
+{
+	uint64_t cursor = 0;
+
+	if (!t)
+		return;
+	while (table_count(t))
+		table_walk(t, &cursor, PEERS_A_RUN, drop, p);
+}
+
+void peers_clear(struct peers *p)
+{
+	/* a handshake that goes looks for the session beside it: both tables are there until the end */
+	clear_table(p, p->handshakes, forsake);
+	clear_table(p, p->sessions, drop_session);
+	if (p->handshakes)
+		table_free(p->handshakes);
+	if (p->sessions)
+		table_free(p->sessions);
+	if (p->pool)
+		pool_free(p->pool);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * peers: whom one worker knows: the table of sessions, the handshakes under way, their timers, and the step
+ * from one to the other. A peer is here from its admission until its session ends.
+ */
+#ifndef DTLSD_PEERS_H
+#define DTLSD_PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "addr.h"
+#include "census.h"
+#include "classify.h"
+#include "env.h"
+#include "handler.h"
+#include "handshake.h"
+#include "pool.h"
+#include "session.h"
+#include "siphash.h"
+#include "table.h"
+#include "wheel.h"
+
+/* Visits and timers in one piece of work, so that records do not wait long for it. */
+#define PEERS_A_RUN 256
+
+struct peers {
+	/* filled in by the owner before peers_init, borrowed */
+	struct env *env;
+	struct census *census;
+	const struct handler *handler;
+	/* its own */
+	struct siphash_key hash_key;
+	struct table *sessions;
+	struct table *handshakes;
+	struct pool *pool;
+	struct wheel session_timers;
+	struct wheel handshake_timers;
+	struct handshake_place half_open; /* oldest first; who has gone on since is taken out when he is met */
+	struct session *hot; /* of the last protected record: runs of one peer look up once */
+	uint64_t serial;
+	uint64_t drain_cursor;
+	unsigned freed;      /* handshakes and sessions, since the owner last looked */
+	uint64_t freed_at;   /* ms, of the last of them */
+};
+
+/* Not to be moved afterwards. 0, -ENOMEM; peers_clear is due in either case. */
+int peers_init(struct peers *p, uint64_t now_ms);
+/* Ends all without a word and frees what init made. */
+void peers_clear(struct peers *p);
+
+struct session *peers_session(struct peers *p, const struct flow *flow);     /* NULL: none */
+struct handshake *peers_handshake(struct peers *p, const struct flow *flow); /* NULL: none */
+/* NULL: all handshakes have got further than the hello. */
+struct handshake *peers_oldest_half_open(struct peers *p);
+/* Tells a hello from another by its random, in eight bytes that nobody else can compute. */
+uint64_t peers_hello_tag(const struct peers *p, const uint8_t *random);
+
+/* One that was just admitted, and is counted in the census. beside: the session that its flow has, NULL: none. */
+void peers_add_handshake(struct peers *p, struct handshake *h, struct session *beside);
+/* What a call into a handshake came to: it waits, becomes a session or is gone. */
+void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake_verdict v);
+/* It came to nothing, and its peer leaves. */
+void peers_remove_handshake(struct peers *p, struct handshake *h);
+/* ctx is the struct peers: after a session was used it may have ended; then it is removed. */
+void peers_settle_session(void *ctx, struct session *s);
+/* A record of epoch >= 1, for the session or the handshake of the flow; counted and dropped when there is neither. */
+void peers_protected(struct peers *p, const struct flow *flow, const struct record *r);
+/* Counts and logs that a peer could not be served for want of memory. */
+void peers_refuse_memory(struct peers *p, const struct flow *flow);
+
+/* Fires a bounded number of timers. True: more may be due. */
+bool peers_run(struct peers *p);
+/* Milliseconds until peers_run is wanted again, at most limit_ms; UINT64_MAX: there is no timer. */
+uint64_t peers_wait(const struct peers *p, uint64_t limit_ms);
+/* Says close_notify to a bounded number of sessions and drops as many handshakes. True: some are left. */
+bool peers_drain(struct peers *p);
+bool peers_none(const struct peers *p);
+
+#endif
