@@ -317,6 +317,42 @@ static void watch_sockets(struct worker *w)
 	}
 }
 
+static void on_nothing(struct ev_loop *loop, ev_timer *t, int events)
+{
+	(void)loop;
+	(void)t;
+	(void)events;
+}
+
+/*
+ * libev's arrays grow when more is pending than ever before, and it ends the process when there is no memory
+ * for that. So all that can be pending at a time is so once now: from here on the loop allocates nothing.
+ */
+static bool make_room(struct worker *w)
+{
+	unsigned n = 2 * w->config.socket_count + 8;
+	ev_timer *some = calloc(n, sizeof(*some)), due;
+
+	if (!some)
+		return false;
+	for (int priority = EV_MINPRI; priority <= EV_MAXPRI; priority++) {
+		for (unsigned i = 0; i < n; i++) {
+			ev_init(&some[i], on_nothing);
+			ev_set_priority(&some[i], priority);
+			ev_feed_event(w->loop, &some[i], EV_CUSTOM);
+		}
+		ev_invoke_pending(w->loop);
+	}
+	free(some);
+	ev_timer_init(&due, on_nothing, 0, 0);
+	ev_timer_start(w->loop, &due);
+	ev_run(w->loop, EVRUN_NOWAIT);
+	ev_timer_stop(w->loop, &due);
+	ev_idle_start(w->loop, &w->idle);
+	ev_idle_stop(w->loop, &w->idle);
+	return true;
+}
+
 struct worker *worker_new(const struct worker_config *c)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -338,14 +374,18 @@ struct worker *worker_new(const struct worker_config *c)
 		worker_free(w);
 		return NULL;
 	}
-	watch_sockets(w);
-	ev_async_init(&w->knock, on_knock);
-	w->knock.data = w;
-	ev_async_start(w->loop, &w->knock);
 	ev_timer_init(&w->timer, on_timer, 0, 1);
 	w->timer.data = w;
 	ev_idle_init(&w->idle, on_idle);
 	w->idle.data = w;
+	if (!make_room(w)) {
+		worker_free(w);
+		return NULL;
+	}
+	watch_sockets(w);
+	ev_async_init(&w->knock, on_knock);
+	w->knock.data = w;
+	ev_async_start(w->loop, &w->knock);
 	ev_prepare_init(&w->prepare, on_prepare);
 	w->prepare.data = w;
 	ev_prepare_start(w->loop, &w->prepare);
