@@ -39,11 +39,6 @@ struct bus_job {
 	uint64_t cursor;
 };
 
-static struct session *session_of_node(struct table_node *n)
-{
-	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
-}
-
 static struct message *message_new(enum kind kind, size_t text)
 {
 	struct message *m = calloc(1, sizeof(*m) + text);

@@ -11,11 +11,6 @@
 #include "metrics.h"
 #include "record.h"
 
-static struct session *session_of_node(struct table_node *n)
-{
-	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
-}
-
 static struct session *session_of_timer(struct timer *t)
 {
 	return (struct session *)(void *)((char *)t - offsetof(struct session, timer));

@@ -52,6 +52,12 @@ struct session {
 	bool opened;           /* the handler has it */
 };
 
+/* The session that a node of the session table lies in. */
+static inline struct session *session_of_node(struct table_node *n)
+{
+	return (struct session *)(void *)((char *)n - offsetof(struct session, node));
+}
+
 /* How long the peer may ask for the final flight: twice the MSL of TCP (RFC 6347 4.2.4). */
 #define SESSION_FINAL_MS 240000
 
