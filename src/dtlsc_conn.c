@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "dtlsc_conn.h"
+#include "dtlsc_saved.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -383,7 +384,7 @@ static int session_start(struct conn *conn)
 	/* The deadline is ours: GnuTLS's would also end reads long after the handshake. */
 	gnutls_dtls_set_timeouts(conn->tls, RETRANSMIT_MS, INT_MAX);
 	if (conn->options->session_file != NULL)
-		cred_session_load(conn->cred, conn->options, conn->tls, conn->console);
+		saved_session_load(conn->cred, conn->options, conn->tls, conn->console);
 	return 0;
 }
 
@@ -411,7 +412,7 @@ static enum dtlsc_exit try_address(struct conn *conn, const struct addrinfo *ai)
 	detail_session(conn, now_ms() - started);
 	status = check_server(conn);
 	if (status == DTLSC_OK && conn->options->session_file != NULL)
-		cred_session_save(conn->cred, conn->options, conn->tls, conn->console);
+		saved_session_save(conn->cred, conn->options, conn->tls, conn->console);
 	return status;
 }
 

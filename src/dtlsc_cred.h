@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dtlsc_cred: what the client proves itself with and verifies the server by, and the session that
- * it keeps between two runs.
+ * dtlsc_cred: what the client proves itself with and verifies the server by.
  */
 #ifndef DTLSD_DTLSC_CRED_H
 #define DTLSD_DTLSC_CRED_H
@@ -11,7 +10,6 @@
 
 #include <gnutls/gnutls.h>
 
-#include "dtlsc_console.h"
 #include "dtlsc_options.h"
 
 struct cred {
@@ -33,15 +31,5 @@ int cred_apply(const struct cred *cred, gnutls_session_t tls, bool verify);
 bool cred_server_is_verified(const struct cred *cred, gnutls_session_t tls, char *err, size_t err_size);
 /* The same finding in words, for a handshake that GnuTLS ended because of it. */
 void cred_describe_refusal(const struct cred *cred, gnutls_session_t tls, char *err, size_t err_size);
-
-/*
- * The session file holds one session, the name it is for and who we were. A file that is missing is no fault;
- * one that cannot be used is noted, and a full handshake follows. It is written anew as a whole,
- * readable by its owner only: it holds the session's secret.
- */
-void cred_session_load(const struct cred *cred, const struct dtlsc_options *options, gnutls_session_t tls,
-		       struct console *console);
-void cred_session_save(const struct cred *cred, const struct dtlsc_options *options, gnutls_session_t tls,
-		       struct console *console);
 
 #endif
