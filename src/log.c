@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "escape.h"
 
 /* A line is at most PIPE_BUF bytes, so that lines of several threads never mix in a pipe. */
 #define LOG_LINE_MAX 4096
@@ -56,71 +57,6 @@ void log_open(enum log_sink sink, enum log_level most, const char *ident)
 enum log_level log_level(void)
 {
 	return (enum log_level)atomic_load_explicit(&log_most, memory_order_relaxed);
-}
-
-/*
- * The length of the printable character at s: 1 to 4, or 0 for a control character (C0, DEL, C1) and for
- * bytes that are not UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
- */
-static size_t printable(const unsigned char *s, size_t len)
-{
-	unsigned min2 = 0x80, max2 = 0xbf;
-	size_t n, i;
-
-	if (s[0] < 0x80)
-		return s[0] >= 0x20 && s[0] != 0x7f;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (n > len)
-		return 0;
-	if (s[0] == 0xc2 || s[0] == 0xe0)
-		min2 = 0xa0; /* C1 controls; overlong */
-	else if (s[0] == 0xed)
-		max2 = 0x9f; /* surrogates */
-	else if (s[0] == 0xf0)
-		min2 = 0x90; /* overlong */
-	else if (s[0] == 0xf4)
-		max2 = 0x8f; /* above U+10FFFF */
-	if (s[1] < min2 || s[1] > max2)
-		return 0;
-	for (i = 2; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return n;
-}
-
-/* Writes in as safe text to out and NUL-terminates it; a text that does not fit ends in "...". */
-static size_t escape(char *out, size_t size, const char *in, size_t len)
-{
-	static const char hex[] = "0123456789abcdef";
-	size_t o = 0, i = 0, n;
-
-	assert(size > 8);
-	while (i < len) {
-		const unsigned char *s = (const unsigned char *)in + i;
-
-		n = printable(s, len - i);
-		if (o + (n > 0 ? n : 4) + 4 > size) {
-			memcpy(out + o, "...", 3);
-			o += 3;
-			break;
-		}
-		if (n > 0) {
-			memcpy(out + o, s, n);
-			o += n;
-			i += n;
-		} else {
-			out[o++] = '\\';
-			out[o++] = 'x';
-			out[o++] = hex[*s >> 4];
-			out[o++] = hex[*s & 15];
-			i++;
-		}
-	}
-	out[o] = '\0';
-	return o;
 }
 
 /* "2026-11-21T22:12:18.123Z " */
@@ -192,10 +128,10 @@ static void vwrite(enum log_level level, const struct flow *flow, uint32_t held,
 		n = snprintf(raw + used, sizeof(raw) - used, "%s", fmt);
 	len = used + (size_t)n;
 	if (len >= sizeof(raw))
-		len = sizeof(raw) - 1; /* more than text holds, so that escape marks the cut */
+		len = sizeof(raw) - 1; /* more than text holds, so that escape_text marks the cut */
 	if (held > 0)
 		snprintf(end, sizeof(end), " (%" PRIu32 " more held back)", held);
-	len = escape(text, sizeof(text) - strlen(end), raw, len);
+	len = escape_text(text, sizeof(text) - strlen(end), raw, len);
 	memcpy(text + len, end, strlen(end) + 1);
 	emit(level, text, len + strlen(end));
 	errno = saved;

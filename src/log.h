@@ -22,7 +22,7 @@ enum log_sink { LOG_TO_STDERR, LOG_TO_SYSLOG };
 void log_open(enum log_sink sink, enum log_level most, const char *ident);
 enum log_level log_level(void);
 
-/* flow may be NULL. Control bytes and invalid UTF-8 in the finished line are escaped as \xNN. */
+/* flow may be NULL. The finished line is escaped: see escape.h. */
 void log_write(enum log_level level, const struct flow *flow, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
