@@ -51,11 +51,21 @@ struct report {
 
 void report_init(struct report *r, const char *mode, const char *server, time_t began);
 
-/* The first two append a parameter. That there is room for it, and that the name is new is asserted. */
+/* The first two append a parameter. That there is room for it and that the name is new is asserted. */
 void report_add_text(struct report *r, const char *name, const char *text);
 void report_add_number(struct report *r, const char *name, double value);
 void report_add_figure(struct report *r, const char *name, const char *unit, double value);
 void report_add_histogram(struct report *r, const char *name, const struct histogram *h);
+
+/* The percentiles that every writer tells. */
+struct report_percentile {
+	double percent;
+	const char *key;   /* "p99_9" */
+	const char *label; /* "p99.9" */
+};
+
+#define REPORT_PERCENTILES 5
+extern const struct report_percentile report_percentile[REPORT_PERCENTILES];
 
 /* For people: "1,234,567", "12.34", "0.004561", "-" when not known. */
 #define REPORT_NUMBER_LEN 40
