@@ -101,7 +101,8 @@ static void connector_retransmit(struct connector *c)
 	}
 }
 
-void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned lanes, struct secure *out)
+static uint32_t connect_until(struct source *s, uint32_t first, uint32_t count, unsigned lanes,
+			      struct secure *out, uint64_t until)
 {
 	struct connector c = {.source = s, .first = first, .count = count, .out = out, .lane_count = lanes};
 	struct parcel parcels[BATCH];
@@ -111,7 +112,7 @@ void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned l
 	for (unsigned k = 0; k < lanes; k++)
 		lane_begin(&c, &c.lanes[k]);
 	flush(&c);
-	while (c.done < count) {
+	while (c.done < count && mono_ns() < until) {
 		unsigned n = source_receive(s, parcels);
 
 		for (unsigned i = 0; i < n; i++)
@@ -122,4 +123,15 @@ void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned l
 	}
 	free(c.lane_of);
 	free(c.lanes);
+	return c.done;
+}
+
+void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned lanes, struct secure *out)
+{
+	(void)connect_until(s, first, count, lanes, out, UINT64_MAX);
+}
+
+bool client_try(struct source *s, uint32_t peer, uint64_t until, struct secure *out)
+{
+	return connect_until(s, peer, 1, 1, out, until) == 1;
 }

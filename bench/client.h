@@ -5,6 +5,7 @@
 #ifndef BENCH_CLIENT_H
 #define BENCH_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "secure.h"
@@ -15,5 +16,7 @@
  * Retransmits; ends the program when the server falls silent.
  */
 void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned lanes, struct secure *out);
+/* One full handshake, false when it is not done at that time; what out holds is then lost. */
+bool client_try(struct source *s, uint32_t peer, uint64_t until, struct secure *out);
 
 #endif

@@ -4,7 +4,7 @@
  * (all threads) over the datagrams, records or handshakes that it answered. The server is drained before and
  * after the window, so that every unit counted was paid for inside it.
  *
- *	hello      ClientHellos without a cookie, answered by a HelloVerifyRequest or anything of 44 bytes
+ *	hello      ClientHellos without a cookie, answered by a HelloVerifyRequest or anything of --answer bytes
  *	handshake  full handshakes, in lots of --sessions
  *	echo       records of --size bytes, echoed; with --plain datagrams as long, without DTLS; with
  *	           --gso N in runs of N that travel as one message
@@ -30,9 +30,9 @@
 
 struct options {
 	const char *mode;
-	struct sockaddr_in server;
+	struct sockaddr_in6 server;
 	pid_t pid;
-	uint32_t sessions, size, gso, window, count, warmup, lanes, settle_s;
+	uint32_t sessions, size, gso, window, count, warmup, lanes, settle_s, answer;
 	bool plain, no_tickets;
 };
 
@@ -220,7 +220,7 @@ static void run_hello(const struct options *o)
 {
 	static struct shake hello;
 	struct plan p = {.source = source_new(&o->server), .memory = hello.flight, .same = true, .units = 1,
-			 .peers = o->sessions, .window = o->window, .answer = 44,
+			 .peers = o->sessions, .window = o->window, .answer = o->answer,
 			 .answer_type = CONTENT_HANDSHAKE};
 	struct outcome r;
 
@@ -355,13 +355,14 @@ static uint32_t number(const char *text)
 static struct options options_read(int argc, char **argv)
 {
 	struct options o = {.sessions = 64, .size = 64, .gso = 1, .window = 64, .count = 200000,
-			    .warmup = 20000, .lanes = 16, .settle_s = 15};
+			    .warmup = 20000, .lanes = 16, .settle_s = 15, .answer = 44};
 	const struct {
 		const char *name;
 		uint32_t *value;
 	} numbers[] = {
 		{"sessions", &o.sessions}, {"size", &o.size}, {"gso", &o.gso}, {"window", &o.window},
 		{"count", &o.count}, {"warmup", &o.warmup}, {"lanes", &o.lanes}, {"settle", &o.settle_s},
+		{"answer", &o.answer},
 	};
 	enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
 	struct option longs[NUMBERS + 4] = {{0}};
@@ -387,12 +388,13 @@ static struct options options_read(int argc, char **argv)
 	if (argc - optind != 2 || o.pid == 0)
 		die("usage: load --pid PID [--sessions N] [--size BYTES] [--gso N] [--plain] [--window N]\n"
 		    "            [--count N] [--warmup N] [--lanes N] [--settle SECONDS] [--no-tickets]\n"
+		    "            [--answer BYTES]\n"
 		    "            hello|handshake|echo|idle IPV4:PORT");
-	if (!o.sessions || !o.size || o.size > 16384 || !o.gso || o.gso > 64 || !o.window || !o.lanes ||
+	if (!o.sessions || !o.size || !o.answer || o.size > 16384 || !o.gso || o.gso > 64 || !o.window || !o.lanes ||
 	    !o.count || !o.warmup || o.sessions + (uint64_t)o.count > SOURCE_PEERS_MAX)
 		die("a number is out of range");
 	o.mode = argv[optind];
-	o.server = parse_endpoint(argv[optind + 1]);
+	o.server = parse_server(argv[optind + 1]);
 	return o;
 }
 

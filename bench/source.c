@@ -5,23 +5,26 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "util.h"
 
-#define FIRST_PEER 0x7f400001u /* 127.64.0.1 */
 #define HEAD 64                /* what is copied when bodies are skipped */
 #define STRIDE (SOURCE_BUFFER + 3 * 64)
 
-#define OUT_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
-#define IN_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int)))
+#define OUT_CONTROL (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
+#define IN_CONTROL (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+#define BITS_MAX 96 /* of a prefix: the peer's number has the 32 behind it */
 
 struct source {
 	int fd;
 	bool skip;
-	struct sockaddr_in server;
+	struct sockaddr_in6 server;
+	struct in6_addr first; /* peer 0 */
+	unsigned number_at;    /* in first: the four bytes to which a peer's number is added */
 	uint8_t *buffers;
 	struct mmsghdr out[BATCH], in[BATCH];
 	struct iovec out_iov[BATCH], in_iov[BATCH];
@@ -33,27 +36,45 @@ static void control_init(struct msghdr *h)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(h);
 
-	c->cmsg_level = IPPROTO_IP;
-	c->cmsg_type = IP_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+	c->cmsg_level = IPPROTO_IPV6;
+	c->cmsg_type = IPV6_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(struct in6_pktinfo));
 	c = CMSG_NXTHDR(h, c);
 	c->cmsg_level = SOL_UDP;
 	c->cmsg_type = UDP_SEGMENT;
 	c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
 }
 
-struct source *source_new(const struct sockaddr_in *server)
+/* An IPv6 socket speaks IPv4, too, with mapped addresses (RFC 4291 2.5.5.2). */
+static int open_both(void)
 {
-	const struct sockaddr_in any = {.sin_family = AF_INET};
+	const struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int on = 1, off = 0;
+
+	if (fd < 0)
+		die("socket: %s", strerror(errno));
+	/* IPV6_FREEBIND: from any address that is routed here, though no device has it */
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)))
+		die("IPV6_FREEBIND, IPV6_RECVPKTINFO, UDP_GRO: %s", strerror(errno));
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)))
+		die("bind: %s", strerror(errno));
+	deepen_queues(fd);
+	return fd;
+}
+
+struct source *source_new(const struct sockaddr_in6 *server)
+{
 	struct source *s = xcalloc(1, sizeof(*s));
-	int on = 1;
 
 	s->server = *server;
-	s->fd = open_udp(&any, 0);
-	deepen_queues(s->fd);
-	if (setsockopt(s->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) ||
-	    setsockopt(s->fd, SOL_UDP, UDP_GRO, &on, sizeof(on)))
-		die("IP_PKTINFO, UDP_GRO: %s", strerror(errno));
+	s->fd = open_both();
+	source_fragment(s, false);
+	inet_pton(AF_INET6, "::ffff:127.64.0.1", &s->first);
+	s->number_at = 12;
 	s->buffers = xcalloc(BATCH, STRIDE);
 	for (unsigned i = 0; i < BATCH; i++) {
 		struct msghdr *out = &s->out[i].msg_hdr, *in = &s->in[i].msg_hdr;
@@ -73,6 +94,29 @@ struct source *source_new(const struct sockaddr_in *server)
 	return s;
 }
 
+void source_prefix(struct source *s, const char *prefix)
+{
+	const char *slash = strchr(prefix, '/');
+	char address[INET6_ADDRSTRLEN] = "";
+	unsigned bits = slash ? (unsigned)strtoul(slash + 1, NULL, 10) : BITS_MAX + 1;
+
+	if (slash && (size_t)(slash - prefix) < sizeof(address))
+		memcpy(address, prefix, (size_t)(slash - prefix));
+	if (bits > BITS_MAX || bits % 8 || inet_pton(AF_INET6, address, &s->first) != 1)
+		die("'%s' is not IPV6/BITS with up to %d bits, a multiple of 8", prefix, BITS_MAX);
+	s->number_at = bits / 8;
+}
+
+void source_fragment(struct source *s, bool fragment)
+{
+	int four = fragment ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
+	int six = fragment ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_DO;
+
+	if (setsockopt(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, &four, sizeof(four)) ||
+	    setsockopt(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &six, sizeof(six)))
+		die("IP_MTU_DISCOVER: %s", strerror(errno));
+}
+
 void source_skip_bodies(struct source *s, bool skip)
 {
 	s->skip = skip;
@@ -80,10 +124,12 @@ void source_skip_bodies(struct source *s, bool skip)
 
 static void parcel_pack(struct source *s, unsigned i, const struct parcel *p)
 {
-	const struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(FIRST_PEER + p->peer)};
+	struct in6_pktinfo from = {.ipi6_addr = s->first};
+	uint8_t *number = from.ipi6_addr.s6_addr + s->number_at;
 	struct msghdr *h = &s->out[i].msg_hdr;
 	struct cmsghdr *c;
 
+	put32(number, get32(number) + p->peer);
 	s->out_iov[i].iov_base = p->data;
 	s->out_iov[i].iov_len = p->len;
 	h->msg_controllen = OUT_CONTROL;
@@ -114,14 +160,15 @@ void source_send(struct source *s, const struct parcel *p, unsigned n)
 static void parcel_unpack(struct source *s, unsigned i, struct parcel *p)
 {
 	struct msghdr *h = &s->in[i].msg_hdr;
-	struct in_pktinfo to;
+	struct in6_pktinfo to;
 	int segment;
 
 	*p = (struct parcel){.data = s->in_iov[i].iov_base, .len = s->in[i].msg_len};
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&to, CMSG_DATA(c), sizeof(to));
-			p->peer = ntohl(to.ipi_addr.s_addr) - FIRST_PEER;
+			p->peer = get32(to.ipi6_addr.s6_addr + s->number_at) -
+				  get32(s->first.s6_addr + s->number_at);
 		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
 			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
 			p->segment = (uint16_t)segment;

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spray: floods a server from thousands of addresses of 127.0.0.0/8, and tells how those fare who have to live
- * with the flood.
+ * spray: floods a server from thousands of addresses, of 127.0.0.0/8 or of an IPv6 prefix that is routed to
+ * this machine, and tells how those fare who have to live with the flood.
  *
  *	hello      ClientHellos without a cookie, PEERS of them in turn
  *	halfopen   the same, and a second hello with the cookie that comes back; no peer ever goes on
  *	begin      handshakes of real clients, as many as it can make; the sessions stay
  *	junk       what is not DTLS, or not now: random bytes, lying lengths, stray records, nothing, 60 KB; seeded
+ *	large      the same, each of the 65507 bytes that UDP can carry: fragments, where the path's MTU is smaller
+ *	pieces     first fragments of IPv4 datagrams whose rest never comes; needs a raw socket
  *	probe      one session that sends a record each millisecond; how long the echo takes, and how many are lost
- *	connect    one client after another connects; how long each takes
+ *	connect    one client after another connects and says goodbye; how long each takes
  *
  * The last two print a line of JSON and take precedence over everything else on their processor where they may.
  */
+#include <arpa/inet.h>
 #include <inttypes.h>
+#include <netinet/ip.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "secure.h"
@@ -27,12 +33,16 @@
 
 #define SECOND UINT64_C(1000000000)
 #define PROBE_EVERY (SECOND / 1000)
+#define CONNECT_PAUSE (SECOND / 50)
 #define LOST_NS (2 * SECOND) /* an echo that has not come by then is lost */
 #define OTHERS (1u << 20)    /* peers of probe, connect and begin, apart from those of the floods */
 #define BURST 16             /* small, for the sake of who shares the processor */
-#define JUNK_MOST 60000
+#define JUNK_LONG 60000
+#define DATAGRAM_MAX 65507 /* 64 KiB without the headers of UDP and IPv4 */
+#define ECHO_LEN 64
 
 struct task {
+	struct sockaddr_in6 server;
 	struct source *source;
 	uint32_t peers;
 	uint64_t until;
@@ -125,18 +135,16 @@ static uint64_t dice(void)
 	return state >> 11;
 }
 
-/* One piece of junk; its length. */
-static size_t junk(uint8_t *p)
+/* One piece of junk, which may begin as records do. */
+static void junk(uint8_t *p, size_t len)
 {
 	static const uint8_t types[] = { 20, 21, 22, 23, 24, 25 };
-	size_t len = dice() % 1200, claimed;
+	size_t claimed;
 
-	if (dice() % 4096 == 0)
-		len = JUNK_MOST;
 	for (size_t i = 0; i < len; i += 8)
 		put64(p + i, dice());
 	if (len < RECORD_HEADER || dice() % 4 == 0)
-		return len;
+		return;
 	p[0] = types[dice() % sizeof(types)];
 	p[1] = 0xfe;
 	p[2] = 0xfd;
@@ -147,24 +155,80 @@ static size_t junk(uint8_t *p)
 	put16(p + 11, (uint16_t)claimed);
 	if (p[0] == CONTENT_HANDSHAKE && len > RECORD_HEADER)
 		p[RECORD_HEADER] = (uint8_t)(dice() % 24);
-	return len;
+}
+
+static size_t junk_length(void)
+{
+	return dice() % 4096 == 0 ? JUNK_LONG : dice() % 1200;
+}
+
+static size_t large_length(void)
+{
+	return DATAGRAM_MAX;
+}
+
+static void flood_with_junk(struct task *t, size_t (*length)(void))
+{
+	static uint8_t room[BURST][DATAGRAM_MAX + 8];
+	struct parcel p[BURST];
+
+	source_skip_bodies(t->source, true);
+	source_fragment(t->source, true);
+	while (mono_ns() < t->until) {
+		unsigned n = 0;
+
+		for (; n < BURST; n++) {
+			p[n] = (struct parcel){ .peer = (uint32_t)(dice() % t->peers), .data = room[n],
+						.len = length() };
+			junk(p[n].data, p[n].len);
+		}
+		flush_out(t, p, &n);
+		(void)source_receive(t->source, p);
+	}
 }
 
 static void run_junk(struct task *t)
 {
-	static uint8_t room[BURST][JUNK_MOST + 8];
-	struct parcel p[BURST];
+	flood_with_junk(t, junk_length);
+}
 
-	source_skip_bodies(t->source, true);
+static void run_large(struct task *t)
+{
+	flood_with_junk(t, large_length);
+}
+
+/* A fragment of 1480 bytes of UDP from a random address of 127.64.0.0/10, with more to follow. */
+static size_t piece(uint8_t *p, const struct sockaddr_in6 *server)
+{
+	const size_t len = sizeof(struct iphdr) + 1480;
+	struct iphdr ip = { .version = 4, .ihl = sizeof(ip) / 4, .tot_len = htons((uint16_t)len), .ttl = 64,
+			    .id = (uint16_t)dice(), .frag_off = htons(IP_MF), .protocol = IPPROTO_UDP };
+
+	ip.saddr = htonl(0x7f400000 | (uint32_t)(dice() & 0x3fffff));
+	memcpy(&ip.daddr, server->sin6_addr.s6_addr + 12, sizeof(ip.daddr));
+	memcpy(p, &ip, sizeof(ip));
+	put16(p + sizeof(ip), 4444);
+	put16(p + sizeof(ip) + 2, ntohs(server->sin6_port));
+	put16(p + sizeof(ip) + 4, DATAGRAM_MAX + 8);
+	return len;
+}
+
+static void run_pieces(struct task *t)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	uint8_t packet[1500] = {0};
+
+	if (fd < 0 || !IN6_IS_ADDR_V4MAPPED(&t->server.sin6_addr))
+		die("pieces needs a raw socket (be root), and an IPv4 address");
+	memcpy(&to.sin_addr, t->server.sin6_addr.s6_addr + 12, sizeof(to.sin_addr));
 	while (mono_ns() < t->until) {
-		unsigned n = 0;
+		size_t len = piece(packet, &t->server);
 
-		for (; n < BURST; n++)
-			p[n] = (struct parcel){ .peer = (uint32_t)(dice() % t->peers), .data = room[n],
-						.len = junk(room[n]) };
-		flush_out(t, p, &n);
-		(void)source_receive(t->source, p);
+		if (sendto(fd, packet, len, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)len)
+			t->sent++;
 	}
+	close(fd);
 }
 
 static bool take_precedence(void)
@@ -198,6 +262,27 @@ struct probe {
 	size_t sent, answered;
 };
 
+/* A line of text with its number, since some servers echo lines. */
+static void probe_say(struct probe *b, uint8_t record[static ECHO_LEN + RECORD_OVERHEAD])
+{
+	char text[ECHO_LEN + 1];
+
+	snprintf(text, sizeof(text), "%010zu%*s", b->sent, ECHO_LEN - 10, "\n");
+	secure_seal(&b->secure, CONTENT_DATA, (const uint8_t *)text, ECHO_LEN, record);
+}
+
+static void probe_hear(struct probe *b, const uint8_t *line, uint64_t now)
+{
+	size_t which = 0;
+
+	for (unsigned i = 0; i < 10; i++)
+		which = 10 * which + (line[i] - (size_t)'0');
+	if (which >= b->sent || !b->sent_at[which])
+		return; /* a flight of the handshake once more */
+	b->took[b->answered++] = now - b->sent_at[which];
+	b->sent_at[which] = 0;
+}
+
 static void probe_collect(struct probe *b, struct source *source)
 {
 	uint8_t plain[SOURCE_BUFFER];
@@ -210,12 +295,10 @@ static void probe_collect(struct probe *b, struct source *source)
 
 		for (size_t at = 0; at < in[i].len; at += segment) {
 			ssize_t len = secure_open(&b->secure, in[i].data + at, segment, plain);
-			uint32_t which = len == 64 ? get32(plain) : UINT32_MAX;
 
-			if (which >= b->sent || !b->sent_at[which])
-				continue; /* a flight of the handshake once more */
-			b->took[b->answered++] = now - b->sent_at[which];
-			b->sent_at[which] = 0;
+			/* a server that echoes lines may put two into one record */
+			for (ssize_t line = 0; line + ECHO_LEN <= len; line += ECHO_LEN)
+				probe_hear(b, plain + line, now);
 		}
 	}
 }
@@ -224,7 +307,7 @@ static void run_probe(struct task *t)
 {
 	size_t most = (size_t)((t->until - mono_ns()) / PROBE_EVERY) + 1;
 	struct probe b = { .sent_at = xcalloc(most, sizeof(uint64_t)), .took = xcalloc(most, sizeof(uint64_t)) };
-	uint8_t plain[64] = {0}, record[64 + RECORD_OVERHEAD];
+	uint8_t record[ECHO_LEN + RECORD_OVERHEAD];
 	bool precedence;
 	uint64_t next;
 
@@ -240,8 +323,7 @@ static void run_probe(struct task *t)
 			probe_collect(&b, t->source);
 			continue;
 		}
-		put32(plain, (uint32_t)b.sent);
-		secure_seal(&b.secure, CONTENT_DATA, plain, sizeof(plain), record);
+		probe_say(&b, record);
 		b.sent_at[b.sent++] = mono_ns();
 		source_send(t->source, &p, 1);
 		next = now + PROBE_EVERY;
@@ -254,6 +336,29 @@ static void run_probe(struct task *t)
 	t->sent = b.sent;
 }
 
+/* Servers that serve one peer at a time would wait for it for ever. */
+static void say_goodbye(struct task *t, uint32_t peer, struct secure *s)
+{
+	static const uint8_t close_notify[] = { 1, 0 };
+	uint8_t record[sizeof(close_notify) + RECORD_OVERHEAD];
+	const struct parcel p = { .peer = peer, .data = record, .len = sizeof(record) };
+
+	secure_seal(s, CONTENT_ALERT, close_notify, sizeof(close_notify), record);
+	source_send(t->source, &p, 1);
+	secure_free(s);
+}
+
+static void pause_for(struct task *t, uint64_t ns)
+{
+	const uint64_t end = mono_ns() + ns;
+	struct parcel p[BATCH];
+
+	for (uint64_t now = mono_ns(); now < end; now = mono_ns()) {
+		source_wait(t->source, end - now);
+		(void)source_receive(t->source, p); /* the server's farewell */
+	}
+}
+
 static void run_connect(struct task *t)
 {
 	enum { MOST = 100000 };
@@ -261,38 +366,43 @@ static void run_connect(struct task *t)
 	uint32_t n;
 
 	for (n = 0; n < MOST && mono_ns() < t->until; n++) {
+		uint32_t peer = OTHERS + t->peers + n;
 		uint64_t begun = mono_ns();
 		struct secure s;
 
-		client_connect(t->source, OTHERS + t->peers + n, 1, 1, &s);
+		if (!client_try(t->source, peer, t->until + LOST_NS, &s))
+			break;
 		took[n] = mono_ns() - begun;
-		secure_free(&s);
-		source_wait(t->source, 20 * PROBE_EVERY);
+		say_goodbye(t, peer, &s);
+		pause_for(t, CONNECT_PAUSE);
 	}
 	print_times(took, n, 0, false);
 	t->sent = n;
 }
 
+static const struct {
+	const char *name;
+	void (*run)(struct task *t);
+} modes[] = {
+	{ "hello", run_hello }, { "halfopen", run_halfopen }, { "begin", run_begin }, { "junk", run_junk },
+	{ "large", run_large }, { "pieces", run_pieces }, { "probe", run_probe }, { "connect", run_connect },
+};
+
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(struct task *t);
-	} modes[] = {
-		{ "hello", run_hello }, { "halfopen", run_halfopen }, { "begin", run_begin },
-		{ "junk", run_junk }, { "probe", run_probe }, { "connect", run_connect },
-	};
-	struct sockaddr_in server;
 	struct task t = {0};
 
-	if (argc != 5)
-		die("usage: spray hello|halfopen|begin|junk|probe|connect IPV4:PORT PEERS SECONDS");
-	server = parse_endpoint(argv[2]);
+	if (argc != 5 && argc != 6)
+		die("usage: spray hello|halfopen|begin|junk|large|pieces|probe|connect ADDRESS:PORT PEERS "
+		    "SECONDS [PREFIX/BITS]");
+	t.server = parse_server(argv[2]);
 	t.peers = (uint32_t)strtoul(argv[3], NULL, 10);
 	if (t.peers < 1 || t.peers > OTHERS / 2)
 		die("PEERS is 1 to %u; for probe, connect and begin the number of the first", OTHERS / 2);
 	shake_setup(false);
-	t.source = source_new(&server);
+	t.source = source_new(&t.server);
+	if (argc == 6)
+		source_prefix(t.source, argv[5]);
 	t.until = mono_ns() + strtoul(argv[4], NULL, 10) * SECOND;
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		if (strcmp(modes[i].name, argv[1]) == 0) {

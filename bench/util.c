@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +97,25 @@ struct sockaddr_in parse_endpoint(const char *text)
 	if (inet_pton(AF_INET, host, &a.sin_addr) != 1 || *end || end == colon + 1 || port > 65535)
 		die("'%s' is not IPV4:PORT", text);
 	a.sin_port = htons((uint16_t)port);
+	return a;
+}
+
+struct sockaddr_in6 parse_server(const char *text)
+{
+	const struct addrinfo hints = {
+		.ai_family = AF_INET6, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_V4MAPPED};
+	bool bracket = text[0] == '[';
+	const char *host = text + bracket, *end = strstr(text, bracket ? "]:" : ":");
+	char copy[INET6_ADDRSTRLEN] = "";
+	struct addrinfo *found;
+	struct sockaddr_in6 a;
+
+	if (end && (size_t)(end - host) < sizeof(copy))
+		memcpy(copy, host, (size_t)(end - host));
+	if (!copy[0] || getaddrinfo(copy, end + 1 + bracket, &hints, &found))
+		die("'%s' is not IPV4:PORT or [IPV6]:PORT", text);
+	memcpy(&a, found->ai_addr, sizeof(a));
+	freeaddrinfo(found);
 	return a;
 }
 

@@ -54,6 +54,8 @@ static inline void put64(uint8_t *p, uint64_t v)
 
 /* "127.0.0.1:4433". */
 struct sockaddr_in parse_endpoint(const char *text);
+/* The same or "[::1]:4433"; IPv4 becomes a mapped address. */
+struct sockaddr_in6 parse_server(const char *text);
 /* A bound UDP socket with don't-fragment set, as dtlsd's sockets have it. */
 int open_udp(const struct sockaddr_in *bound, int reuse);
 /* As large a socket buffer as the system's limit permits. */
