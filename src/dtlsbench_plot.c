@@ -7,7 +7,7 @@
 #define WIDTH  800
 #define HEIGHT 480
 #define LEFT   80
-#define RIGHT  (WIDTH - 30)
+#define RIGHT  (WIDTH - 50)
 #define TOP    64
 #define BOTTOM (HEIGHT - 60)
 
@@ -61,7 +61,7 @@ static bool choose_axes(struct axes *a, const struct report *r)
 	}
 	if (count < 1)
 		return false;
-	a->decades = fmax(2, ceil(log10(count)));
+	a->decades = fmax(1, log10(count));
 	for (a->low = 0; mark_ns(a->low + 1) <= least; a->low++)
 		;
 	for (a->high = a->low + 1; mark_ns(a->high) < greatest; a->high++)
