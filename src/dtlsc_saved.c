@@ -3,16 +3,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <nettle/sha2.h>
+
 #define SESSION_MAGIC "dtlsc session 1"
 #define SESSION_FILE_MAX (64 * 1024)
 
-static int read_session(const char *path, char *buffer, size_t *len)
+/*
+ * The file is a header line, the SHA-256 digest of header and session, and the session as GnuTLS exports it.
+ * GnuTLS asserts that what it is given back is well-formed (with 3.7.9 an extension of an unknown number ends
+ * the process), so a damaged session must not come to it.
+ */
+enum content {
+	CONTENT_SESSION,
+	CONTENT_STRANGE, /* nothing that we have written */
+	CONTENT_OTHERS,  /* for another server or identity */
+	CONTENT_DAMAGED
+};
+
+static int read_file(const char *path, char *buffer, size_t *len)
 {
 	FILE *file = fopen(path, "re");
 	int ret = 0;
@@ -38,22 +54,65 @@ static char *session_header(const struct cred *cred, const struct dtlsc_options 
 	return header;
 }
 
-static void use_session(const char *path, const char *header, const char *data, size_t len,
+static void make_digest(const char *header, const void *session, size_t len,
+			uint8_t out[static SHA256_DIGEST_SIZE])
+{
+	struct sha256_ctx sha256;
+
+	sha256_init(&sha256);
+	sha256_update(&sha256, strlen(header), (const uint8_t *)header);
+	sha256_update(&sha256, len, session);
+	sha256_digest(&sha256, SHA256_DIGEST_SIZE, out);
+}
+
+static bool begins(const char *data, size_t len, const char *with)
+{
+	return len >= strlen(with) && memcmp(data, with, strlen(with)) == 0;
+}
+
+/* session is then a part of data. */
+static enum content find_session(const char *header, const char *data, size_t len, const char **session,
+				 size_t *session_len)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	size_t before = strlen(header) + sizeof(digest);
+
+	if (!begins(data, len, SESSION_MAGIC " "))
+		return CONTENT_STRANGE;
+	if (!begins(data, len, header))
+		return CONTENT_OTHERS;
+	if (len < before)
+		return CONTENT_DAMAGED;
+	*session = data + before;
+	*session_len = len - before;
+	make_digest(header, *session, *session_len, digest);
+	return memcmp(data + strlen(header), digest, sizeof(digest)) == 0 ? CONTENT_SESSION : CONTENT_DAMAGED;
+}
+
+static void use_content(const char *path, const char *header, const char *data, size_t len,
 			gnutls_session_t tls, struct console *console)
 {
-	size_t header_len = strlen(header);
+	const char *session;
+	size_t session_len;
 	int ret;
 
-	if (len < strlen(SESSION_MAGIC) || memcmp(data, SESSION_MAGIC, strlen(SESSION_MAGIC)) != 0) {
-		console_note(console, "--session-file %s: not a session of dtlsc: a full handshake", path);
-	} else if (len <= header_len || memcmp(data, header, header_len) != 0) {
-		console_detail(console,
-			       "--session-file %s: for another server or identity: a full handshake", path);
-	} else {
-		ret = gnutls_session_set_data(tls, data + header_len, len - header_len);
+	switch (find_session(header, data, len, &session, &session_len)) {
+	case CONTENT_SESSION:
+		ret = gnutls_session_set_data(tls, session, session_len);
 		if (ret != 0)
 			console_note(console, "--session-file %s: %s: a full handshake", path,
 				     gnutls_strerror(ret));
+		break;
+	case CONTENT_STRANGE:
+		console_note(console, "--session-file %s: not a session of dtlsc: a full handshake", path);
+		break;
+	case CONTENT_OTHERS:
+		console_detail(console,
+			       "--session-file %s: for another server or identity: a full handshake", path);
+		break;
+	case CONTENT_DAMAGED:
+		console_note(console, "--session-file %s: damaged: a full handshake", path);
+		break;
 	}
 }
 
@@ -67,9 +126,9 @@ void saved_session_load(const struct cred *cred, const struct dtlsc_options *o, 
 	int ret = -ENOMEM;
 
 	if (header != NULL && buffer != NULL)
-		ret = read_session(path, buffer, &len);
+		ret = read_file(path, buffer, &len);
 	if (ret == 0)
-		use_session(path, header, buffer, len, tls, console);
+		use_content(path, header, buffer, len, tls, console);
 	else if (ret == -ENOENT)
 		console_detail(console, "--session-file %s: not there yet: a full handshake", path);
 	else
@@ -80,35 +139,40 @@ void saved_session_load(const struct cred *cred, const struct dtlsc_options *o, 
 	free(header);
 }
 
-static int write_session(const char *path, const char *header, const gnutls_datum_t *data)
+static int write_content(FILE *file, const char *header, const gnutls_datum_t *session)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+
+	make_digest(header, session->data, session->size, digest);
+	if (fputs(header, file) < 0 || fwrite(digest, 1, sizeof(digest), file) != sizeof(digest) ||
+	    fwrite(session->data, 1, session->size, file) != session->size || fflush(file) != 0)
+		return -errno;
+	return 0;
+}
+
+static int write_file(const char *path, const char *header, const gnutls_datum_t *session)
 {
 	char *temporary = NULL;
-	int ret = 0;
-	int fd;
+	FILE *file = NULL;
+	int ret, fd;
 
 	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
 		return -ENOMEM;
 	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0) {
-		ret = -errno;
-	} else {
-		FILE *file = fdopen(fd, "w");
-
-		if (file == NULL) {
-			ret = -errno;
-			close(fd);
-		} else {
-			fputs(header, file);
-			fwrite(data->data, 1, data->size, file);
-			if (fflush(file) != 0)
-				ret = -errno;
-			fclose(file);
-		}
+	if (fd >= 0)
+		file = fdopen(fd, "w");
+	if (file != NULL) {
+		ret = write_content(file, header, session);
+		fclose(file);
 		if (ret == 0 && rename(temporary, path) != 0)
 			ret = -errno;
-		if (ret != 0)
-			unlink(temporary);
+	} else {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
 	}
+	if (fd >= 0 && ret != 0)
+		unlink(temporary);
 	free(temporary);
 	return ret;
 }
@@ -128,7 +192,7 @@ void saved_session_save(const struct cred *cred, const struct dtlsc_options *o, 
 			     ret != 0 ? gnutls_strerror(ret) : strerror(ENOMEM));
 	else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		console_note(console, "--session-file %s: not saved: not a regular file", path);
-	else if ((ret = write_session(path, header, &data)) != 0)
+	else if ((ret = write_file(path, header, &data)) != 0)
 		console_note(console, "--session-file %s: not saved: %s", path, strerror(-ret));
 	if (data.data != NULL)
 		explicit_bzero(data.data, data.size);
