@@ -12,7 +12,7 @@ void progress_init(struct progress *p, FILE *out)
 {
 	memset(p, 0, sizeof(*p));
 	p->out = out;
-	p->terminal = isatty(fileno(out));
+	p->terminal = out != NULL && isatty(fileno(out));
 }
 
 /* The text over what was there; a shorter one leaves blanks behind it. */

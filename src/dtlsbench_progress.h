@@ -17,7 +17,7 @@ struct progress {
 	unsigned width;   /* of what is drawn now */
 };
 
-void progress_init(struct progress *p, FILE *out);
+void progress_init(struct progress *p, FILE *out); /* NULL: nothing is drawn */
 /* Cheap to call for every batch: most calls only look at the time. The text is cut to 79 columns. */
 void progress_show(struct progress *p, uint64_t now_ms, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));

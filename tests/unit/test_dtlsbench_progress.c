@@ -71,6 +71,9 @@ static void without_a_terminal_nothing_is_written(void **state)
 	progress_show(&s.progress, 1000, "%d sessions", 1000);
 	progress_clear(&s.progress);
 	assert_screen(&s, "");
+	progress_init(&s.progress, NULL);
+	progress_show(&s.progress, 1000, "%d sessions", 1000);
+	progress_clear(&s.progress);
 }
 
 static void a_long_line_does_not_wrap(void **state)
