@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The totals are two atomics; the addresses are in shards, each an open
- * hash with linear probing and deletion by shifting back, so that it holds no tombstones and may shrink.
- * A shard has its memory only while it has addresses.
+ * The totals are two atomics; the addresses are in shards, each an open hash with linear probing and deletion by
+ * shifting back, so that it holds no tombstones and may shrink. An address is known by its SipHash alone: a million
+ * sessions may have a million of them, and two with the same 64 bits would only share a limit.
+ *
+ * A shard has its memory only while it has addresses, from mmap: small arrays that live long would hold back the
+ * pages of malloc's heap that ended handshakes leave between them. When it grows or shrinks all of it moves; that is
+ * one of CENSUS_SHARDS parts of all addresses, some tens of microseconds with a million of them.
  */
 #include "census.h"
 
@@ -13,16 +17,17 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "siphash.h"
 
-#define CENSUS_SHARD_BITS 8
+#define CENSUS_SHARD_BITS 6
 #define CENSUS_SHARDS (1u << CENSUS_SHARD_BITS)
-#define CENSUS_MIN_SLOTS 8
+#define CENSUS_MIN_SLOTS 256 /* a page */
 
 struct entry {
-	struct addr prefix;
+	uint64_t hash;   /* of the prefix */
 	uint32_t count;  /* 0: free */
 	uint32_t halves; /* of these, handshakes under way */
 };
@@ -80,15 +85,16 @@ void census_free(struct census *c)
 	assert(atomic_load(&c->sessions) == 0 && atomic_load(&c->handshakes) == 0);
 	for (i = 0; i < CENSUS_SHARDS; i++) {
 		assert(c->shard[i].used == 0);
-		free(c->shard[i].slot);
 		pthread_mutex_destroy(&c->shard[i].lock);
 	}
 	free(c);
 }
 
-static uint64_t census_hash(const struct census *c, const struct addr *prefix)
+static uint64_t census_hash(const struct census *c, const struct addr *peer)
 {
-	return siphash(&c->key, prefix, sizeof(*prefix));
+	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
+
+	return siphash(&c->key, &prefix, sizeof(prefix));
 }
 
 static struct shard *shard_lock(struct census *c, uint64_t hash)
@@ -109,41 +115,51 @@ static void shard_unlock(struct shard *s)
 	(void)rc;
 }
 
-/* The entry of prefix, or the free one where it belongs. NULL: no memory, or full. */
-static struct entry *shard_find(const struct shard *s, uint64_t hash, const struct addr *prefix)
+/* The entry of an address, or the free one where it belongs. NULL: no memory, or full. */
+static struct entry *shard_find(const struct shard *s, uint64_t hash)
 {
 	uint32_t i, tries;
 
 	for (tries = 0, i = (uint32_t)hash; tries < s->slots; tries++, i++) {
 		struct entry *e = &s->slot[i & (s->slots - 1)];
 
-		if (e->count == 0 || addr_equal(&e->prefix, prefix))
+		if (e->count == 0 || e->hash == hash)
 			return e;
 	}
 	return NULL;
 }
 
-static bool shard_resize(const struct census *c, struct shard *s, uint32_t slots)
+static void shard_unmap(struct shard *s)
+{
+	int rc = s->slots > 0 ? munmap(s->slot, s->slots * sizeof(*s->slot)) : 0;
+
+	assert(rc == 0);
+	(void)rc;
+	s->slot = NULL;
+	s->slots = 0;
+}
+
+static bool shard_resize(struct shard *s, uint32_t slots)
 {
 	struct shard to = { .slots = slots };
 	uint32_t i;
 
-	to.slot = calloc(slots, sizeof(*to.slot));
-	if (to.slot == NULL)
+	to.slot = mmap(NULL, slots * sizeof(*to.slot), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (to.slot == MAP_FAILED)
 		return false;
 	for (i = 0; i < s->slots; i++) {
 		const struct entry *e = &s->slot[i];
 
 		if (e->count > 0)
-			*shard_find(&to, census_hash(c, &e->prefix), &e->prefix) = *e;
+			*shard_find(&to, e->hash) = *e;
 	}
-	free(s->slot);
+	shard_unmap(s);
 	s->slot = to.slot;
 	s->slots = slots;
 	return true;
 }
 
-/* May prefix have one more? With the lock held. session: that is already counted, only a handshake comes. */
+/* May an address have one more? With the lock held. session: that is already counted, only a handshake comes. */
 static enum census_verdict shard_allows(const struct census *c, const struct entry *e, bool session)
 {
 	uint32_t sessions = atomic_load_explicit(&c->max_per_address, memory_order_relaxed);
@@ -156,11 +172,10 @@ static enum census_verdict shard_allows(const struct census *c, const struct ent
 	return handshakes != 0 && e->halves >= handshakes ? CENSUS_ADDRESS_HANDSHAKES : CENSUS_OK;
 }
 
-/* Counts one more of prefix, with the lock held. */
-static enum census_verdict shard_add(const struct census *c, struct shard *s, uint64_t hash,
-				     const struct addr *prefix)
+/* Counts one more of an address, with the lock held. */
+static enum census_verdict shard_add(struct shard *s, uint64_t hash)
 {
-	struct entry *e = shard_find(s, hash, prefix);
+	struct entry *e = shard_find(s, hash);
 
 	if (e != NULL && e->count > 0) {
 		e->count++;
@@ -169,24 +184,24 @@ static enum census_verdict shard_add(const struct census *c, struct shard *s, ui
 	}
 	if (s->used + 1 > s->slots / 4 * 3) {
 		/* without memory to grow the last slots are used too */
-		(void)shard_resize(c, s, s->slots > 0 ? s->slots * 2 : CENSUS_MIN_SLOTS);
-		e = shard_find(s, hash, prefix);
+		(void)shard_resize(s, s->slots > 0 ? s->slots * 2 : CENSUS_MIN_SLOTS);
+		e = shard_find(s, hash);
 	}
 	if (e == NULL)
 		return CENSUS_MEMORY;
-	*e = (struct entry){ .prefix = *prefix, .count = 1, .halves = 1 };
+	*e = (struct entry){ .hash = hash, .count = 1, .halves = 1 };
 	s->used++;
 	return CENSUS_OK;
 }
 
 /* Frees a slot and moves back into it what was pushed past it: a search ends at the first free slot. */
-static void shard_delete(const struct census *c, struct shard *s, struct entry *e)
+static void shard_delete(struct shard *s, struct entry *e)
 {
 	uint32_t mask = s->slots - 1, hole = (uint32_t)(e - s->slot), i;
 
 	e->count = 0;
 	for (i = (hole + 1) & mask; s->slot[i].count != 0; i = (i + 1) & mask) {
-		uint32_t home = (uint32_t)census_hash(c, &s->slot[i].prefix) & mask;
+		uint32_t home = (uint32_t)s->slot[i].hash & mask;
 
 		if (((i - home) & mask) < ((i - hole) & mask))
 			continue; /* its home lies after the hole */
@@ -195,13 +210,10 @@ static void shard_delete(const struct census *c, struct shard *s, struct entry *
 		hole = i;
 	}
 	s->used--;
-	if (s->used == 0) {
-		free(s->slot);
-		s->slot = NULL;
-		s->slots = 0;
-	} else if (s->slots > CENSUS_MIN_SLOTS && s->used < s->slots / 4) {
-		(void)shard_resize(c, s, s->slots / 2);
-	}
+	if (s->used == 0)
+		shard_unmap(s);
+	else if (s->slots > CENSUS_MIN_SLOTS && s->used < s->slots / 4)
+		(void)shard_resize(s, s->slots / 2);
 }
 
 /* Takes one of a total that max bounds. */
@@ -227,9 +239,9 @@ static void total_give(_Atomic uint32_t *total)
 }
 
 /* Both totals and the address, with the lock held. */
-static enum census_verdict admit_locked(struct census *c, struct shard *s, uint64_t hash, const struct addr *prefix)
+static enum census_verdict admit_locked(struct census *c, struct shard *s, uint64_t hash)
 {
-	enum census_verdict verdict = shard_allows(c, shard_find(s, hash, prefix), false);
+	enum census_verdict verdict = shard_allows(c, shard_find(s, hash), false);
 
 	if (verdict != CENSUS_OK)
 		return verdict;
@@ -237,7 +249,7 @@ static enum census_verdict admit_locked(struct census *c, struct shard *s, uint6
 		return CENSUS_SESSIONS;
 	verdict = CENSUS_HANDSHAKES;
 	if (total_take(&c->handshakes, &c->max_handshakes)) {
-		verdict = shard_add(c, s, hash, prefix);
+		verdict = shard_add(s, hash);
 		if (verdict == CENSUS_OK)
 			return CENSUS_OK;
 		total_give(&c->handshakes);
@@ -248,10 +260,9 @@ static enum census_verdict admit_locked(struct census *c, struct shard *s, uint6
 
 enum census_verdict census_admit(struct census *c, const struct addr *peer)
 {
-	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
-	uint64_t hash = census_hash(c, &prefix);
+	uint64_t hash = census_hash(c, peer);
 	struct shard *s = shard_lock(c, hash);
-	enum census_verdict verdict = admit_locked(c, s, hash, &prefix);
+	enum census_verdict verdict = admit_locked(c, s, hash);
 
 	shard_unlock(s);
 	return verdict;
@@ -259,10 +270,9 @@ enum census_verdict census_admit(struct census *c, const struct addr *peer)
 
 enum census_verdict census_again(struct census *c, const struct addr *peer)
 {
-	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
-	uint64_t hash = census_hash(c, &prefix);
+	uint64_t hash = census_hash(c, peer);
 	struct shard *s = shard_lock(c, hash);
-	struct entry *e = shard_find(s, hash, &prefix);
+	struct entry *e = shard_find(s, hash);
 	enum census_verdict verdict;
 
 	assert(e != NULL && e->count > 0);
@@ -277,10 +287,9 @@ enum census_verdict census_again(struct census *c, const struct addr *peer)
 
 void census_handshake_over(struct census *c, const struct addr *peer)
 {
-	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
-	uint64_t hash = census_hash(c, &prefix);
+	uint64_t hash = census_hash(c, peer);
 	struct shard *s = shard_lock(c, hash);
-	struct entry *e = shard_find(s, hash, &prefix);
+	struct entry *e = shard_find(s, hash);
 
 	assert(e != NULL && e->count > 0 && e->halves > 0);
 	e->halves--;
@@ -290,16 +299,15 @@ void census_handshake_over(struct census *c, const struct addr *peer)
 
 void census_leave(struct census *c, const struct addr *peer)
 {
-	struct addr prefix = addr_prefix(peer, c->ipv6_prefix);
-	uint64_t hash = census_hash(c, &prefix);
+	uint64_t hash = census_hash(c, peer);
 	struct shard *s = shard_lock(c, hash);
-	struct entry *e = shard_find(s, hash, &prefix);
+	struct entry *e = shard_find(s, hash);
 
 	assert(e != NULL && e->count > e->halves);
 	if (e->count > 1)
 		e->count--;
 	else
-		shard_delete(c, s, e);
+		shard_delete(s, e);
 	shard_unlock(s);
 	total_give(&c->sessions);
 }
