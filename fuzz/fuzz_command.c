@@ -87,14 +87,14 @@ static void peer_init(struct bench *b, enum who who)
 	const struct record_direction up = { { 1, (uint8_t)who }, { 2 } }, down = { { 3, (uint8_t)who }, { 4 } };
 	struct peer *p = &b->peer[who];
 
-	p->s = (struct session){ .env = &b->env, .handler = &handler_command, .opened = true, .final_mtu = 1200 };
+	p->s = (struct session){ .env = &b->env, .opened = true, .final_mtu = 1200 };
 	p->s.serial = who + 1U;
 	p->s.node.flow.peer = (struct addr){ .family = AF_INET, .port = (uint16_t)who };
 	p->s.node.flow.local = (struct addr){ .family = AF_INET, .port = 4433 };
 	record_init(&p->s.record, RECORD_AES_128_GCM, &up, EPOCH_1, &down, EPOCH_1);
 	record_init(&p->far, RECORD_AES_128_GCM, &down, EPOCH_1, &up, EPOCH_1);
 	if (who == ASKER)
-		p->s.identity = strdup("CN=the \xc3\xa4sker");
+		p->s.identity = "CN=the \xc3\xa4sker";
 	table_insert(b->bus.sessions, &p->s.node);
 }
 
@@ -105,7 +105,7 @@ static struct bench *bench_new(void)
 
 	assert(b && txq_init(&b->txq, take, b) == 0);
 	b->env = (struct env){ .now = 5000, .txq = &b->txq, .metrics = &b->metrics, .scratch = b->scratch,
-			       .bus = &b->bus, .mtu = 1200 };
+			       .bus = &b->bus, .handler = &handler_command, .mtu = 1200 };
 	b->env.cache = record_cache_new(8);
 	b->bus = (struct bus){ .count = 1, .post = post, .post_ctx = b, .settle = settle, .settle_ctx = b };
 	b->bus.sessions = table_new(&key);

@@ -24,7 +24,7 @@ struct message {
 	unsigned hop;         /* the worker that is asked now */
 	unsigned origin;      /* who gets the answer */
 	struct flow asker;
-	uint64_t serial;
+	uint32_t serial;
 	uint64_t sessions;    /* in all */
 	unsigned listed;
 	/* both */
@@ -154,8 +154,8 @@ static bool add_line(struct message *m, const struct session *s)
 	n = snprintf((char *)m->text + m->len, room,
 		     "%s age %" PRIu64 " s, in %" PRIu64 " records %" PRIu64 " bytes, out %" PRIu64
 		     " records %" PRIu64 " bytes\n",
-		     addr_format(&s->node.flow.peer, peer), (s->env->now - s->opened_at) / 1000, s->records_in,
-		     s->bytes_in, s->records_out, s->bytes_out);
+		     addr_format(&s->node.flow.peer, peer), session_age(s), s->records_in, s->bytes_in,
+		     session_records_out(s), s->bytes_out);
 	if (n < 0 || (size_t)n >= room)
 		return false;
 	m->len += (size_t)n;

@@ -427,6 +427,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.cache = record_cache_new(HOT_SESSIONS),
 		.scratch = e->scratch,
 		.bus = &e->bus,
+		.handler = c->handler,
 		.idle_timeout_ms = c->idle_timeout_ms,
 		.handshake_timeout_ms = c->handshake_timeout_ms,
 		.mtu = c->mtu,
@@ -434,7 +435,6 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	engine_time(e, now_ms, wall_s);
 	e->peers.env = &e->env;
 	e->peers.census = c->census;
-	e->peers.handler = c->handler;
 	peers = peers_init(&e->peers, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };

@@ -13,6 +13,7 @@ struct txq;
 struct metrics;
 struct record_cache;
 struct bus;
+struct handler;
 
 #define ENV_SCRATCH (64 * 1024)
 
@@ -21,6 +22,7 @@ struct env {
 	struct txq *txq;
 	struct metrics *metrics;
 	struct record_cache *cache;
+	const struct handler *handler; /* of its sessions */
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
 	struct bus *bus;              /* to the other workers */
 	uint64_t idle_timeout_ms;      /* 0: never */

@@ -774,15 +774,21 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));
 	out->mtu = h->mtu;
-	if (!out->resumed) {
-		/* in a resumption the client's Finished is the last, and it has come */
-		out->final = h->out;
-		h->out = NULL;
-	}
 	metric_inc(h->env->metrics, METRIC_handshake_done);
 	if (out->resumed)
 		metric_inc(h->env->metrics, METRIC_handshake_resumed);
 	return true;
+}
+
+struct flight *handshake_take_final(struct handshake *h)
+{
+	struct flight *final = h->out;
+
+	/* in a resumption the client's Finished is the last, and it has come */
+	if (gnutls_session_is_resumed(h->session))
+		return NULL;
+	h->out = NULL;
+	return final;
 }
 
 void handshake_refuse(struct handshake *h)

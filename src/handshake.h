@@ -76,13 +76,14 @@ void handshake_too_large(struct handshake *h, size_t mtu);
 struct handshake_result {
 	struct record_state record;
 	char *identity;        /* NULL: nobody in particular. malloc'd */
-	struct flight *final;  /* our last flight where the peer may ask for it again, else NULL */
 	size_t mtu;
 	bool resumed;
 	const char *kx;        /* static names, for the log */
 };
 /* After HANDSHAKE_DONE. false: the keys are not ones that we can serve (logged, alert sent). */
 bool handshake_finish(struct handshake *h, struct handshake_result *out);
+/* After handshake_finish, once: our last flight where the peer may ask for it again, else NULL. The caller owns it. */
+struct flight *handshake_take_final(struct handshake *h);
 /* Instead: there is no place for it. The peer, which may take itself for connected, gets a fatal alert. */
 void handshake_refuse(struct handshake *h);
 /* Records of epoch 1 that came before the keys: calls each in order, then forgets them. */

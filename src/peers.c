@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -78,7 +79,7 @@ static void remove_session(struct peers *p, struct session *s)
 		log_write(LOG_INFO_, &s->node.flow,
 			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
 			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
-			  (p->env->now - s->opened_at) / 1000, s->records_in, s->bytes_in, s->records_out, s->bytes_out);
+			  session_age(s), s->records_in, s->bytes_in, session_records_out(s), s->bytes_out);
 	metric_inc(p->env->metrics, end_metric[s->end]);
 	if (p->hot == s)
 		p->hot = NULL;
@@ -87,7 +88,7 @@ static void remove_session(struct peers *p, struct session *s)
 	session_release(s);
 	if (!s->rival)
 		census_leave(p->census, &s->node.flow.peer);
-	pool_put(p->pool, s);
+	session_free(p->store, s);
 	note_freed(p);
 }
 
@@ -161,10 +162,11 @@ static void early_record(void *ctx, uint8_t *data, size_t len)
 
 static void open_session(struct session *s)
 {
-	int err = s->handler->open ? s->handler->open(s) : 0;
+	const struct handler *handler = s->env->handler;
+	int err = handler->open ? handler->open(s) : 0;
 
 	if (err < 0) {
-		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", s->handler->name,
+		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", handler->name,
 			    strerror(-err));
 		session_close(s, SESSION_END_LOCAL);
 		return;
@@ -178,20 +180,39 @@ void peers_refuse_memory(struct peers *p, const struct flow *flow)
 	log_limited(LOG_WARNING_, flow, "peer refused: out of memory: lower --max-sessions");
 }
 
+/* A session with what the handshake came to. NULL: that is nothing, and the peer was told. */
+static struct session *found_session(struct peers *p, struct handshake *h, struct handshake_result *result)
+{
+	struct session *s = NULL;
+
+	if (!handshake_finish(h, result))
+		return NULL;
+	s = session_new(p->store, p->env, &result->record, result->identity);
+	explicit_bzero(&result->record, sizeof(result->record));
+	free(result->identity);
+	if (!s) {
+		peers_refuse_memory(p, &handshake_node(h)->flow);
+		handshake_refuse(h);
+		return NULL;
+	}
+	s->node.flow = handshake_node(h)->flow;
+	s->final = handshake_take_final(h);
+	s->final_mtu = (uint16_t)result->mtu;
+	s->hello_tag = peers_hello_tag(p, handshake_random(h));
+	s->serial = ++p->serial;
+	s->listener = (uint16_t)handshake_listener(h);
+	return s;
+}
+
 /* The handshake is done: what remains of it becomes a session, in the place of the one before. */
 static void promote(struct peers *p, struct handshake *h)
 {
 	struct early early = { p, handshake_node(h)->flow };
-	struct session *old = peers_session(p, &early.flow), *s = pool_get(p->pool);
+	struct session *old = peers_session(p, &early.flow), *s;
 	struct handshake_result result;
 
-	if (!s || !handshake_finish(h, &result)) {
-		if (s) {
-			pool_put(p->pool, s);
-		} else {
-			peers_refuse_memory(p, &early.flow);
-			handshake_refuse(h);
-		}
+	s = found_session(p, h, &result);
+	if (!s) {
 		peers_remove_handshake(p, h);
 		return;
 	}
@@ -200,19 +221,6 @@ static void promote(struct peers *p, struct handshake *h)
 		remove_session(p, old);
 	}
 	unfile_handshake(p, h);
-	s->node.flow = early.flow;
-	s->record = result.record;
-	explicit_bzero(&result.record, sizeof(result.record));
-	s->env = p->env;
-	s->handler = p->handler;
-	s->identity = result.identity;
-	s->final = result.final;
-	s->final_mtu = (uint16_t)result.mtu;
-	s->final_until = p->env->now + SESSION_FINAL_MS;
-	s->opened_at = s->heard_at = p->env->now;
-	s->hello_tag = peers_hello_tag(p, handshake_random(h));
-	s->serial = ++p->serial;
-	s->listener = handshake_listener(h);
 	table_insert(p->sessions, &s->node);
 	arm_session(p, s);
 	metric_inc(p->env->metrics, METRIC_session_opened);
@@ -355,8 +363,8 @@ int peers_init(struct peers *p, uint64_t now_ms)
 		return -ENOMEM;
 	p->sessions = table_new(&p->hash_key);
 	p->handshakes = table_new(&p->hash_key);
-	p->pool = pool_new(sizeof(struct session));
-	return p->sessions && p->handshakes && p->pool ? 0 : -ENOMEM;
+	p->store = session_store_new();
+	return p->sessions && p->handshakes && p->store ? 0 : -ENOMEM;
 }
 
 static void drop_session(void *ctx, struct table_node *n)
@@ -386,6 +394,6 @@ void peers_clear(struct peers *p)
 		table_free(p->handshakes);
 	if (p->sessions)
 		table_free(p->sessions);
-	if (p->pool)
-		pool_free(p->pool);
+	if (p->store)
+		session_store_free(p->store);
 }

@@ -15,7 +15,6 @@
 #include "env.h"
 #include "handler.h"
 #include "handshake.h"
-#include "pool.h"
 #include "session.h"
 #include "siphash.h"
 #include "table.h"
@@ -28,17 +27,16 @@ struct peers {
 	/* filled in by the owner before peers_init, borrowed */
 	struct env *env;
 	struct census *census;
-	const struct handler *handler;
 	/* its own */
 	struct siphash_key hash_key;
 	struct table *sessions;
 	struct table *handshakes;
-	struct pool *pool;
+	struct session_store *store;
 	struct wheel session_timers;
 	struct wheel handshake_timers;
 	struct handshake_place half_open; /* oldest first; who has gone on since is taken out when he is met */
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
-	uint64_t serial;
+	uint32_t serial;
 	uint64_t drain_cursor;
 	unsigned freed;      /* handshakes and sessions, since the owner last looked */
 	uint64_t freed_at;   /* ms, of the last of them */

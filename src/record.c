@@ -50,8 +50,8 @@ static const struct record_params record_params[] = {
 };
 #define RECORD_CIPHERS (sizeof(record_params) / sizeof(record_params[0]))
 
-/* A million idle sessions hold a million of these. */
-static_assert(sizeof(struct record_state) == 128, "struct record_state has grown");
+/* A million idle sessions hold a million of these, each cut off behind its keys. */
+static_assert(offsetof(struct record_state, secret) == 35, "struct record_state has grown");
 
 /* ---- the cache ---- */
 
@@ -59,7 +59,7 @@ struct record_cache *record_cache_new(unsigned entries)
 {
 	struct record_cache *c;
 
-	assert(entries >= 1);
+	assert(entries >= 1 && entries <= RECORD_CACHE_MAX);
 	c = calloc(1, sizeof(*c) + entries * sizeof(c->entry[0]));
 	if (!c)
 		return NULL;
@@ -130,7 +130,7 @@ static struct record_entry *record_entry_claim(struct record_state *s, struct re
 	e = &c->entry[c->hand];
 	record_entry_clear(e);
 	e->ticket = s->cache_ticket = c->next_ticket++;
-	s->cache_slot = c->hand;
+	s->cache_slot = (uint16_t)c->hand;
 	c->hand = (c->hand + 1) % c->count;
 	return e;
 }
@@ -150,12 +150,21 @@ static bool record_make_room(struct record_cache *c, const struct record_entry *
 	return false;
 }
 
+static inline uint8_t *record_iv(struct record_state *s, const struct record_params *p, enum record_side side)
+{
+	return s->secret + side * p->iv_size;
+}
+
+static inline uint8_t *record_key(struct record_state *s, const struct record_params *p, enum record_side side)
+{
+	return s->secret + 2 * p->iv_size + side * p->key_size;
+}
+
 static __attribute__((noinline)) gnutls_aead_cipher_hd_t
 record_handle_key(struct record_state *s, struct record_cache *c, enum record_side side)
 {
 	const struct record_params *p = &record_params[s->cipher];
-	struct record_direction *d = side == SIDE_READ ? &s->read : &s->write;
-	gnutls_datum_t key = { d->key, p->key_size };
+	gnutls_datum_t key = { record_key(s, p, side), p->key_size };
 	struct record_entry *e;
 	int err;
 
@@ -222,7 +231,21 @@ size_t record_overhead(enum record_cipher c)
 	return (size_t)DTLS_RECORD_HEADER + record_params[c].explicit_size + record_params[c].tag_size;
 }
 
+size_t record_size(enum record_cipher c)
+{
+	assert(c < RECORD_CIPHERS);
+	return offsetof(struct record_state, secret) + 2 * ((size_t)record_params[c].iv_size + record_params[c].key_size);
+}
+
 /* ---- states ---- */
+
+static void record_set_secret(struct record_state *s, enum record_side side, const struct record_direction *d)
+{
+	const struct record_params *p = &record_params[s->cipher];
+
+	memcpy(record_iv(s, p, side), d->iv, p->iv_size);
+	memcpy(record_key(s, p, side), d->key, p->key_size);
+}
 
 void record_init(struct record_state *s, enum record_cipher cipher, const struct record_direction *read,
 		 uint64_t read_seq, const struct record_direction *write, uint64_t write_seq)
@@ -234,16 +257,20 @@ void record_init(struct record_state *s, enum record_cipher cipher, const struct
 		.read_next = read_seq & DTLS_SEQ_MAX,
 		.read_window = UINT64_MAX,
 		.cipher = (uint8_t)cipher,
-		.read = *read,
-		.write = *write,
 	};
+	record_set_secret(s, SIDE_READ, read);
+	record_set_secret(s, SIDE_WRITE, write);
 }
 
 void record_wipe(struct record_state *s, struct record_cache *c)
 {
-	if (record_owns_entry(s, c))
+	if (record_owns_entry(s, c)) {
 		record_entry_clear(&c->entry[s->cache_slot]);
-	explicit_bzero(s, sizeof(*s));
+		/* one that only said goodbye leaves the entry that it took to the next, not a live session's */
+		if ((s->cache_slot + 1U) % c->count == c->hand)
+			c->hand = s->cache_slot;
+	}
+	explicit_bzero(s, record_size(s->cipher));
 }
 
 static bool record_seen(const struct record_state *s, uint64_t seq)
@@ -326,7 +353,7 @@ ssize_t record_protect(struct record_state *s, struct record_cache *c, uint8_t t
 	wire_put16(out + 11, (uint16_t)(p->explicit_size + sealed));
 	if (p->explicit_size)
 		memcpy(out + DTLS_RECORD_HEADER, out + 3, 8);
-	record_nonce(nonce, p, s->write.iv, out + 3, out + 3);
+	record_nonce(nonce, p, record_iv(s, p, SIDE_WRITE), out + 3, out + 3);
 	record_aad(aad, out, len);
 	if (gnutls_aead_cipher_encrypt(handle, nonce, NONCE_SIZE, aad, AAD_SIZE, p->tag_size, in, len, body,
 				       &sealed) < 0)
@@ -358,7 +385,7 @@ static inline ssize_t record_open(struct record_state *s, struct record_cache *c
 
 	if (!handle)
 		return -ENOMEM;
-	record_nonce(nonce, p, s->read.iv, r->header + 3, r->body);
+	record_nonce(nonce, p, record_iv(s, p, SIDE_READ), r->header + 3, r->body);
 	record_aad(aad, r->header, len);
 	if (gnutls_aead_cipher_decrypt(handle, nonce, NONCE_SIZE, aad, AAD_SIZE, p->tag_size,
 				       r->body + p->explicit_size, r->length - p->explicit_size, plain,

@@ -40,20 +40,25 @@ struct record_direction {
 	uint8_t iv[RECORD_IV_MAX]; /* 4-byte salt for GCM and CCM */
 };
 
-/* One session's protection. Plain data; wipe with record_wipe. */
+/*
+ * One session's protection. Plain data; wipe with record_wipe. The IVs come before the keys: every record needs them,
+ * the keys only make handles. What the cipher does not use of secret is at the end, and nothing here touches it, so
+ * that a state may be kept in its first record_size bytes.
+ */
 struct record_state {
-	uint64_t write_seq;    /* epoch in the upper 16 bits: next to be sent */
-	uint64_t read_next;    /* highest authentic sequence + 1 */
-	uint64_t read_window;  /* bit i: read_next - 1 - i was seen */
-	uint64_t cache_ticket; /* the entry in cache_slot is ours if it has the same; 0: none yet */
-	uint32_t cache_slot;
+	uint64_t write_seq;          /* epoch in the upper 16 bits: next to be sent */
+	uint64_t read_next;          /* highest authentic sequence + 1 */
+	uint64_t read_window;        /* bit i: read_next - 1 - i was seen */
+	uint64_t cache_ticket : 48;  /* the entry in cache_slot is ours if it has the same; 0: none yet */
+	uint64_t cache_slot : 16;
 	uint16_t read_epoch;
-	uint8_t cipher;        /* enum record_cipher */
-	struct record_direction read, write;
+	uint8_t cipher;              /* enum record_cipher */
+	uint8_t secret[2 * (RECORD_IV_MAX + RECORD_KEY_MAX)]; /* IVs, then keys; of each that to read comes first */
 };
 
 struct record_cache;
-/* entries >= 1. NULL: out of memory. */
+#define RECORD_CACHE_MAX 65536
+/* 1 to RECORD_CACHE_MAX entries. NULL: out of memory. */
 struct record_cache *record_cache_new(unsigned entries);
 void record_cache_free(struct record_cache *c);
 /* AEAD handles made so far: every one was a miss. */
@@ -72,8 +77,11 @@ enum record_cipher record_cipher_from_gnutls(int gnutls_cipher);
 size_t record_key_size(enum record_cipher c);
 size_t record_iv_size(enum record_cipher c);
 
+/* Bytes of a state that the cipher needs. */
+size_t record_size(enum record_cipher c);
+
 /*
- * Starts a state: read_seq and write_seq are epoch << 48 | the next sequence number. All read
+ * Starts a state, in a whole struct: read_seq and write_seq are epoch << 48 | the next sequence number. All read
  * sequences below the given one count as seen.
  */
 void record_init(struct record_state *s, enum record_cipher cipher,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,127 @@
 #include "handler.h"
 #include "log.h"
 #include "metrics.h"
+#include "pool.h"
 #include "txq.h"
 #include "wire.h"
 
 /* Where to stop: room for the alerts that say so (RFC 6347 4.1: sequence numbers must not wrap). */
 #define SEQ_RESERVE 1024
-/* The least time between two answers to something that a stranger could have recorded and replayed. */
+/* The least time between two answers to something that could be a replay. */
 #define ASK_AGAIN_MS 200
+
+/* Sizes that sessions are kept in; an identity that would need more is kept apart. */
+#define STORE_STEP 16
+#define STORE_CLASSES 32
+
+static_assert(offsetof(struct session, record) == 176, "struct session has grown");
+
+struct session_store {
+	struct pool *pool[STORE_CLASSES]; /* of sessions of STORE_STEP * (index + 1) bytes; NULL: there were none yet */
+};
+
+/* ---- time ---- */
+
+static uint32_t heard_units(uint64_t ms)
+{
+	return (uint32_t)((ms + SESSION_HEARD_MS - 1) / SESSION_HEARD_MS);
+}
+
+static void note_heard(struct session *s)
+{
+	s->heard_at = heard_units(s->env->now);
+}
+
+/* When it will have been silent for too long. */
+static uint64_t idle_due(const struct session *s)
+{
+	uint64_t now = heard_units(s->env->now), silent = (uint32_t)(now - s->heard_at);
+
+	return (now - silent) * SESSION_HEARD_MS + s->env->idle_timeout_ms;
+}
+
+static uint64_t final_due(const struct session *s)
+{
+	return (s->opened_at + UINT64_C(1)) * 1000 + SESSION_FINAL_MS;
+}
+
+/* What a stranger could have recorded and now replay is answered only so often. */
+static bool answer_now(struct session *s)
+{
+	uint32_t now = (uint32_t)s->env->now;
+
+	if (now - s->answered_at < ASK_AGAIN_MS)
+		return false;
+	s->answered_at = now;
+	return true;
+}
+
+uint64_t session_age(const struct session *s)
+{
+	return s->env->now / 1000 - s->opened_at;
+}
+
+/* ---- memory ---- */
+
+struct session_store *session_store_new(void)
+{
+	return calloc(1, sizeof(struct session_store));
+}
+
+void session_store_free(struct session_store *st)
+{
+	for (unsigned i = 0; i < STORE_CLASSES; i++)
+		if (st->pool[i])
+			pool_free(st->pool[i]);
+	free(st);
+}
+
+static struct session *store_get(struct session_store *st, size_t size)
+{
+	size_t class = (size - 1) / STORE_STEP;
+	struct session *s;
+
+	if (!st->pool[class])
+		st->pool[class] = pool_new((class + 1) * STORE_STEP);
+	s = st->pool[class] ? pool_get(st->pool[class]) : NULL;
+	if (s)
+		s->store_class = (uint8_t)class;
+	return s;
+}
+
+struct session *session_new(struct session_store *st, struct env *env, const struct record_state *record,
+			    const char *identity)
+{
+	size_t keys = record_size(record->cipher), size = offsetof(struct session, record) + keys;
+	size_t name = identity ? strlen(identity) + 1 : 0;
+	bool inside = size + name <= STORE_CLASSES * STORE_STEP;
+	char *copy = inside ? NULL : strdup(identity);
+	struct session *s = inside || copy ? store_get(st, inside ? size + name : size) : NULL;
+
+	if (!s) {
+		free(copy);
+		return NULL;
+	}
+	memcpy(&s->record, record, keys);
+	if (name)
+		s->identity = inside ? memcpy((char *)s + size, identity, name) : copy;
+	s->env = env;
+	s->opened_at = (uint32_t)(env->now / 1000);
+	s->answered_at = (uint32_t)env->now - ASK_AGAIN_MS;
+	note_heard(s);
+	return s;
+}
+
+void session_free(struct session_store *st, struct session *s)
+{
+	size_t size = (s->store_class + 1U) * (size_t)STORE_STEP;
+
+	if (s->identity && (uintptr_t)s->identity - (uintptr_t)s >= size)
+		free((void *)(uintptr_t)s->identity);
+	pool_put(st->pool[s->store_class], s);
+}
+
+/* ---- sending ---- */
 
 static int send_record(struct session *s, uint8_t type, const void *data, size_t len)
 {
@@ -50,7 +165,7 @@ int session_send(struct session *s, const void *data, size_t len)
 		metric_inc(s->env->metrics, METRIC_send_too_large);
 		log_limited(LOG_WARNING_, &s->node.flow,
 			    "handler %s: a message of %zu bytes does not fit into a record (%d at most): dropped",
-			    s->handler->name, len, DTLS_PLAINTEXT_MAX);
+			    s->env->handler->name, len, DTLS_PLAINTEXT_MAX);
 		return -EMSGSIZE;
 	}
 	if ((s->record.write_seq & DTLS_SEQ_MAX) >= DTLS_SEQ_MAX - SEQ_RESERVE) {
@@ -60,7 +175,6 @@ int session_send(struct session *s, const void *data, size_t len)
 	err = send_record(s, DTLS_APPLICATION_DATA, data, len);
 	if (err < 0)
 		return err;
-	s->records_out++;
 	s->bytes_out += len;
 	metric_inc(s->env->metrics, METRIC_records_out);
 	metric_add(s->env->metrics, METRIC_bytes_out, len);
@@ -100,9 +214,8 @@ static int send_final(void *ctx, const uint8_t *data, size_t len)
 /* The peer's Finished again: our final flight was lost. */
 static void resend_final(struct session *s)
 {
-	if (!s->final || s->env->now - s->resent_at < ASK_AGAIN_MS)
+	if (!s->final || !answer_now(s))
 		return;
-	s->resent_at = s->env->now;
 	metric_inc(s->env->metrics, METRIC_final_flight_resent);
 	flight_rewind(s->final);
 	flight_send(s->final, s->final_mtu, send_final, s);
@@ -117,7 +230,7 @@ static void on_data(struct session *s, const uint8_t *data, size_t len)
 	s->bytes_in += len;
 	metric_inc(s->env->metrics, METRIC_records_in);
 	metric_add(s->env->metrics, METRIC_bytes_in, len);
-	s->handler->record(s, data, len);
+	s->env->handler->record(s, data, len);
 }
 
 static void on_alert(struct session *s, const uint8_t *data, size_t len)
@@ -141,10 +254,8 @@ static void on_handshake(struct session *s, const uint8_t *data, size_t len)
 	} else if (len >= DTLS_HANDSHAKE_HEADER && data[0] == DTLS_CLIENT_HELLO) {
 		metric_inc(s->env->metrics, METRIC_renegotiation_refused);
 		log_limited(LOG_INFO_, &s->node.flow, "renegotiation refused; the session goes on");
-		if (s->env->now - s->resent_at >= ASK_AGAIN_MS) {
-			s->resent_at = s->env->now;
+		if (answer_now(s))
 			send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_NO_RENEGOTIATION);
-		}
 	} else {
 		metric_inc(s->env->metrics, METRIC_drop_unexpected);
 	}
@@ -199,7 +310,7 @@ bool session_record(struct session *s, const struct record *r, bool keep)
 	len = record_unprotect(&s->record, s->env->cache, &copy, &plain, NULL);
 	if (len < 0)
 		return refuse(s, r, len, keep);
-	s->heard_at = s->env->now;
+	note_heard(s);
 	switch (r->type) {
 	case DTLS_APPLICATION_DATA:
 		on_data(s, plain, (size_t)len);
@@ -219,34 +330,33 @@ bool session_record(struct session *s, const struct record *r, bool keep)
 
 uint64_t session_due(const struct session *s)
 {
-	uint64_t due = UINT64_MAX;
+	uint64_t due = s->env->idle_timeout_ms ? idle_due(s) : UINT64_MAX;
 
-	if (s->env->idle_timeout_ms)
-		due = s->heard_at + s->env->idle_timeout_ms;
-	if (s->final && s->final_until < due)
-		due = s->final_until;
-	return due;
+	return s->final && final_due(s) < due ? final_due(s) : due;
 }
 
 void session_tick(struct session *s)
 {
 	uint64_t now = s->env->now;
 
-	if (s->final && now >= s->final_until)
+	if (s->final && now >= final_due(s))
 		forget_final(s);
-	if (s->env->idle_timeout_ms && now >= s->heard_at + s->env->idle_timeout_ms)
+	if (s->env->idle_timeout_ms && now >= idle_due(s))
 		session_close(s, SESSION_END_IDLE);
 }
 
 void session_release(struct session *s)
 {
-	if (s->opened && s->handler->close)
-		s->handler->close(s);
+	if (s->opened && s->env->handler->close)
+		s->env->handler->close(s);
 	if (s->final)
 		forget_final(s);
-	free(s->identity);
-	s->identity = NULL;
 	record_wipe(&s->record, s->env->cache);
+}
+
+uint64_t session_records_out(const struct session *s)
+{
+	return (s->record.write_seq & DTLS_SEQ_MAX) - 1; /* the first was our Finished */
 }
 
 const struct addr *session_peer(const struct session *s)

@@ -30,27 +30,47 @@ enum session_end {
 	SESSION_END_SEQ       /* sequence numbers nearly used up */
 };
 
-/* The engine files and frees sessions; others use the functions below. */
+/*
+ * The engine files sessions; others use the functions below.
+ *
+ * Memory is what bounds the number of sessions, and the cache what a record costs when there are many: with
+ * AES-128-GCM this takes 256 bytes, four cache lines. A record needs the first (to find it) and the last two. What
+ * comes behind record's keys is not there; an identity that is short lies in its place.
+ */
 struct session {
 	struct table_node node;
+	/* what comes and goes with the session */
 	struct timer timer;
-	struct record_state record;
-	struct env *env;
-	const struct handler *handler;
+	const char *identity;  /* NULL: nobody in particular */
 	void *state;           /* the handler's */
-	char *identity;        /* NULL: nobody in particular */
-	struct flight *final;  /* our final flight, while the peer may ask for it again */
-	uint64_t opened_at, heard_at, resent_at; /* ms */
-	uint64_t final_until;
-	uint64_t records_in, records_out, bytes_in, bytes_out;
 	uint64_t hello_tag;    /* of the ClientHello random: tells a late copy from a restart */
-	uint64_t serial;       /* never used twice by one worker */
-	uint32_t listener;
+	uint32_t serial;       /* tells it from the one before of the same flow */
+	uint32_t opened_at;    /* s */
+	uint32_t answered_at;  /* ms, modulo 2^32: of the last answer to what could be a replay */
+	uint16_t listener;
 	uint16_t final_mtu;
+	/* what a record changes */
+	struct env *env;
+	struct flight *final;  /* our final flight, while the peer may ask for it again */
+	uint64_t records_in, bytes_in, bytes_out;
+	uint32_t heard_at;     /* in units of SESSION_HEARD_MS, rounded up */
 	uint8_t end;           /* enum session_end */
 	bool rival;            /* a handshake of the same flow is under way beside it */
 	bool opened;           /* the handler has it */
+	uint8_t store_class;   /* the store's */
+	struct record_state record; /* last */
 };
+
+#define SESSION_HEARD_MS 10 /* 32 bits of them are more than a year, the longest idle time-out */
+
+/* Where a worker keeps its sessions: each takes what its cipher and its identity need. */
+struct session_store;
+struct session_store *session_store_new(void);      /* NULL: out of memory */
+void session_store_free(struct session_store *st);  /* asserts that no session is out */
+/* Opened and heard of now; record and identity (NULL: nobody) are copied. The rest is zero. NULL: out of memory. */
+struct session *session_new(struct session_store *st, struct env *env, const struct record_state *record,
+			    const char *identity);
+void session_free(struct session_store *st, struct session *s); /* after session_release */
 
 /* The session that a node of the session table lies in. */
 static inline struct session *session_of_node(struct table_node *n)
@@ -73,7 +93,7 @@ void session_tick(struct session *s);
 
 /* Ends it, with close_notify where the peer should know. The engine removes it when the current call is over. */
 void session_close(struct session *s, enum session_end why);
-/* Frees what the session holds (not the struct): handler's close, keys wiped. */
+/* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */
 void session_release(struct session *s);
 
 /*
@@ -82,6 +102,9 @@ void session_release(struct session *s);
  */
 int session_send(struct session *s, const void *data, size_t len);
 
+uint64_t session_age(const struct session *s); /* s */
+/* Records sent, of whatever type. */
+uint64_t session_records_out(const struct session *s);
 const struct addr *session_peer(const struct session *s);
 const char *session_identity(const struct session *s); /* NULL: nobody in particular */
 struct env *session_env(const struct session *s);
