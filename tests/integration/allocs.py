@@ -37,10 +37,10 @@ def library(t):
     return out
 
 
-def counted(t, *options):
+def counted(t, *options, **settings):
     skip_under_sanitizers("the allocator is the sanitizer's")
     calls = Counter(t)
-    d = t.daemon(*certs.server_options(), *certs.psk_options(), *options,
+    d = t.daemon(*certs.server_options(), *certs.psk_options(), *options, **settings,
                  env={"LD_PRELOAD": library(t), "MALLOC_COUNT_FILE": calls.path})
     check(calls.read() > 100, "the calls of the allocator are not counted")
     return d, calls

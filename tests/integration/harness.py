@@ -247,10 +247,10 @@ class Daemon(Process):
 
     def __init__(self, t, options, addresses=None, port=None, wrapper=(), env=None, log="--verbose"):
         self.port = port or free_port()
-        self.host = "127.0.0.1"
         self.ended = False
         if addresses is None:
             addresses = ["127.0.0.1:%d"]
+        self.host = "::1" if addresses[0].startswith("[::1]") else "127.0.0.1"
         self.notify = Notify(t)
         argv = [*wrapper, DTLSD, *([log] if log else []), *options,
                 *[a.replace("%d", str(self.port)) for a in addresses]]

@@ -81,7 +81,6 @@ def authentications(name, client):
     @case(f"{name}: IPv6")
     def _(t):
         d = t.daemon(*ECDSA(), addresses=["[::1]:%d"])
-        d.host = "::1"
         c = t.client(client(d))
         converse(c)
         c.ask("whoami", r"^\[::1\]:\d+$")

@@ -628,7 +628,6 @@ def _(t):
 @case("IPv6: the cookie exchange, a session and silence")
 def _(t):
     d = serve(t, addresses=["[::1]:%d"])
-    d.host = "::1"
     p = raw.Peer(t, d.address)
     p.send(b"\x16\xfe\xfd")
     c = client(t, d).connect()

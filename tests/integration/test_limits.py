@@ -111,7 +111,6 @@ def _(t):
 def _(t):
     d = t.daemon(*certs.psk_options(), "--workers", "1", "--max-handshakes-per-address", "1", "--ipv6-prefix", "64",
                  addresses=["[::1]:%d"])
-    d.host = "::1"
     half_open(t, d)
     refused(t, d)
     check_equal(d.counters()["limited_address_handshakes"], 1, "limited_address_handshakes")
