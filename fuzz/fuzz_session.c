@@ -25,10 +25,10 @@
 #define WITNESS_PORT 1000
 #define SUBJECT_PORT 2000
 #define NEWCOMER_PORT 3000
-#define IDLE_MS 400000
+#define IDLE_MS 100000
 #define HANDSHAKE_MS 60000
 #define STEPS_MAX 300
-#define TIME_MAX 200000  /* virtual ms that a program may take: less than IDLE_MS */
+#define TIME_MAX 80000   /* virtual ms that a program may take: HANDSHAKE_MS, but not IDLE_MS, can pass */
 #define PROMPT_MS 10000  /* a subject that had to wait no longer than this gets in */
 #define CAPTURED 64
 #define HELD 64
