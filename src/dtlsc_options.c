@@ -140,7 +140,7 @@ static int read_mtu(const char *text, unsigned *mtu, char *err, size_t err_size)
 	return 0;
 }
 
-static int read_pskkey(struct dtlsc_options *o, char *text, char *err, size_t err_size)
+int dtlsc_options_take_pskkey(struct dtlsc_options *o, char *text, char *err, size_t err_size)
 {
 	size_t len = strlen(text);
 	size_t digits = strspn(text, "0123456789abcdefABCDEF");
@@ -169,7 +169,7 @@ static int read_option(struct dtlsc_options *o, int code, char *arg, char *err, 
 	case OPT_CERTFILE: o->certfile = arg; return 0;
 	case OPT_KEYFILE: o->keyfile = arg; return 0;
 	case OPT_PSKUSERNAME: o->pskusername = arg; return 0;
-	case OPT_PSKKEY: return read_pskkey(o, arg, err, err_size);
+	case OPT_PSKKEY: return dtlsc_options_take_pskkey(o, arg, err, err_size);
 	case OPT_SNI: o->sni = arg; return 0;
 	case OPT_INSECURE: o->insecure = true; return 0;
 	case OPT_PRIORITY: o->priority = arg; return 0;

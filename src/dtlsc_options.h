@@ -54,6 +54,8 @@ struct dtlsc_options {
  */
 enum dtlsc_verdict dtlsc_options_read(struct dtlsc_options *options, int argc, char **argv, char *err,
 				      size_t err_size);
+/* Checks, copies and overwrites a key. 0, or -errno with a sentence in err. */
+int dtlsc_options_take_pskkey(struct dtlsc_options *options, char *text, char *err, size_t err_size);
 void dtlsc_options_free(struct dtlsc_options *options);
 
 #endif
