@@ -429,6 +429,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.seed = 1,
 		.idle_timeout_ms = IDLE_MS,
 		.handshake_timeout_ms = HANDSHAKE_MS,
+		.handshake_steps_per_turn = 1,
 		.verify = how & 1 ? VERIFY_CLIENT_OPTIONAL : VERIFY_CLIENT_NONE,
 		.rsa = how & 2,
 	};

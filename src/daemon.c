@@ -294,7 +294,7 @@ static bool make_workers(struct daemon *d, const struct handler *handler)
 			.idle_timeout_ms = o->idle_timeout * UINT64_C(1000),
 			.handshake_timeout_ms = o->handshake_timeout * UINT64_C(1000),
 			.handshake_rate = o->handshake_rate ? o->handshake_rate / d->worker_count + 1 : 0,
-			.handshakes_per_turn = o->handshakes_per_turn,
+			.handshake_steps_per_turn = o->handshake_steps_per_turn,
 			.mtu = o->mtu,
 		},
 		.socket_count = o->listen_count,

@@ -15,6 +15,7 @@
 #include "peers.h"
 #include "ratelimit.h"
 #include "record.h"
+#include "steps.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
 #define COOL_EVERY_MS 1000    /* a quarter of them is looked at each time, whether it is still hot */
@@ -33,7 +34,7 @@ struct engine {
 	struct peers peers;
 	struct ratelimit rate;
 	struct backlog backlog;
-	unsigned begun;      /* handshakes in this turn */
+	struct steps steps;
 	bool serving;        /* a hello from the backlog */
 	bool draining;
 	uint64_t trimmed_at, cooled_at;
@@ -123,15 +124,10 @@ static bool admission_allowed(struct engine *e, const struct flow *flow, bool ag
 	return false;
 }
 
-/*
- * The signature is what a handshake costs, as much as some hundred records: so many in a turn, and the others wait,
- * so that the sessions' records do not.
- */
+/* False: it waits, so that the records of sessions do not, or is refused. */
 static bool turn_allows(struct engine *e, const struct datagram *d)
 {
-	unsigned most = e->config.handshakes_per_turn;
-
-	if (most == 0 || (e->begun < most && (e->serving || backlog_empty(&e->backlog))))
+	if (steps_may_begin(&e->steps) && (e->serving || backlog_empty(&e->backlog)))
 		return true;
 	switch (backlog_add(&e->backlog, d)) {
 	case BACKLOG_TAKEN:
@@ -165,6 +161,7 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 		return NULL;
 	if (old) { /* it began anew before the old handshake was over */
 		before = peers_hello_tag(&e->peers, handshake_random(old));
+		metric_inc(&e->metrics, METRIC_handshake_replaced);
 		peers_remove_handshake(&e->peers, old);
 	}
 	if (!admission_allowed(e, &d->flow, s != NULL))
@@ -175,7 +172,7 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 		give_back(e, &d->flow, s != NULL);
 		return NULL;
 	}
-	e->begun++;
+	steps_begun(&e->steps);
 	handshake_set_before(h, before);
 	peers_add_handshake(&e->peers, h, s);
 	metric_inc(&e->metrics, METRIC_hello_admitted);
@@ -302,7 +299,7 @@ void engine_datagram(struct engine *e, struct datagram *d, size_t segment)
 
 void engine_turn(struct engine *e)
 {
-	e->begun = 0;
+	steps_turn(&e->steps);
 }
 
 static void run_backlog(struct engine *e)
@@ -310,7 +307,7 @@ static void run_backlog(struct engine *e)
 	struct backlog_entry *w;
 
 	e->serving = true;
-	while (e->begun < e->config.handshakes_per_turn && (w = backlog_take(&e->backlog))) {
+	while (steps_may_begin(&e->steps) && (w = backlog_take(&e->backlog))) {
 		on_datagram(e, &w->datagram);
 		free(w);
 	}
@@ -379,8 +376,9 @@ uint64_t engine_run(struct engine *e)
 	bool more, blocked;
 
 	more = peers_run(&e->peers);
+	peers_take_steps(&e->peers);
 	run_backlog(e);
-	more |= !backlog_empty(&e->backlog);
+	more |= !steps_none_wait(&e->steps) || !backlog_empty(&e->backlog);
 	txq_flush(&e->txq);
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
@@ -421,6 +419,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
+	steps_init(&e->steps, c->handshake_steps_per_turn);
 	e->env = (struct env){
 		.txq = &e->txq,
 		.metrics = &e->metrics,
@@ -428,6 +427,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.scratch = e->scratch,
 		.bus = &e->bus,
 		.handler = c->handler,
+		.steps = &e->steps,
 		.idle_timeout_ms = c->idle_timeout_ms,
 		.handshake_timeout_ms = c->handshake_timeout_ms,
 		.mtu = c->mtu,

@@ -33,7 +33,7 @@ struct engine_config {
 	uint64_t idle_timeout_ms;    /* 0: never */
 	uint64_t handshake_timeout_ms;
 	uint32_t handshake_rate;     /* per second and engine, 0: no limit */
-	uint32_t handshakes_per_turn; /* 0: any number */
+	uint32_t handshake_steps_per_turn; /* expensive ones, 0: any number */
 	size_t mtu;
 	/* Brings a letter to the engine of that worker, this one too; owns it from then on. false: closed, still the caller's. */
 	bool (*post)(void *ctx, unsigned worker, struct letter *l);
@@ -50,7 +50,7 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
 
 /* One datagram, or several of one peer: segment as udp_recv gives it. */
 void engine_datagram(struct engine *e, struct datagram *d, size_t segment);
-/* A turn of the loop begins: from here to the next call at most handshakes_per_turn handshakes begin. */
+/* A turn of the loop begins: at most handshake_steps_per_turn expensive steps from here to the next call. */
 void engine_turn(struct engine *e);
 /* A letter that post brought. */
 void engine_letter(struct engine *e, struct letter *l);

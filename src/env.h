@@ -14,6 +14,7 @@ struct metrics;
 struct record_cache;
 struct bus;
 struct handler;
+struct steps;
 
 #define ENV_SCRATCH (64 * 1024)
 
@@ -25,6 +26,7 @@ struct env {
 	const struct handler *handler; /* of its sessions */
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
 	struct bus *bus;              /* to the other workers */
+	struct steps *steps;          /* the expensive ones that this turn still has */
 	uint64_t idle_timeout_ms;      /* 0: never */
 	uint64_t handshake_timeout_ms;
 	size_t mtu;                    /* UDP payload that flights are first cut for */

@@ -7,37 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "intake.h"
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
 #include "reassembly.h"
+#include "retransmit.h"
+#include "steps.h"
 #include "txq.h"
 #include "wire.h"
 
-#define RESEND_FIRST_MS 1000   /* RFC 6347 4.2.4.1 */
-#define RESEND_MOST_MS 60000
-#define RESEND_ASKED_MS 200    /* a peer that repeats itself gets the flight again, at most this often */
 #define ALERT_GRACE_MS 2000    /* an alert in the clear is a hint, not a verdict: anyone can forge it */
 #define FINISHED_GRACE_MS 500  /* the same for a Finished that does not open */
-#define EARLY_RECORDS 8        /* epoch-1 records held until there are keys */
-#define EARLY_BYTES 16384
-#define EARLY_FINISHED 4       /* of their own: whatever else waits, there is room for a Finished */
-#define FINISHED_MOST 128      /* 24 bytes, explicit nonce and tag; more is none */
 #define TURNS_MAX 64           /* calls of gnutls_handshake for one record */
-
-/* UDP payloads to fall back to when flights vanish: an IPv4 path of 576 bytes, and the least there is. */
-static const size_t mtu_steps[] = { 1200, 548, FLIGHT_MTU_MIN };
-
-struct early {
-	struct early *next;
-	size_t len;
-	uint8_t data[];
-};
 
 struct handshake {
 	struct table_node node;
 	struct timer timer;
-	struct handshake_place place;
+	struct place half_open;
+	struct place line;      /* where it waits for an expensive step */
+	uint64_t waits_since;
+	bool admitted_now;      /* its beginning was counted as a step: a whole hello needs no other */
 	struct env *env;
 	uint32_t listener;
 	struct tls *tls;
@@ -46,31 +36,16 @@ struct handshake {
 	uint8_t random[DTLS_RANDOM_SIZE];
 	uint64_t before;
 
-	/* in */
-	struct reassembly *in;
-	const uint8_t *feed; /* the one datagram that GnuTLS may pull, NULL when it was pulled */
+	struct intake in;
+	const uint8_t *feed;    /* the one datagram that GnuTLS may pull, NULL when it was pulled */
 	size_t feed_len;
-	bool starved;        /* GnuTLS has asked for more than there is */
-	uint64_t feed_seq;   /* of the epoch-0 records made for GnuTLS */
+	bool starved;           /* GnuTLS has asked for more than there is */
+	uint64_t feed_seq;      /* of the epoch-0 records made for GnuTLS */
 	uint16_t hello_version;
-	uint16_t first_message; /* message_seq of the ClientHello */
-	bool cert_requested, cert_given, key_exchanged, cert_verified;
-	bool ccs_seen, ccs_fed;
 	uint64_t finished_seq;  /* record sequence of the last Finished fed */
 	bool finished_bad;      /* it did not open */
-	struct early *early, **early_last;
-	unsigned early_count, early_finished; /* without and of handshake records */
-	size_t early_bytes;
 
-	/* out */
-	struct flight *out;
-	bool pushed;            /* there is something that has not been sent yet */
-	bool unpushed;          /* the flight could not be kept: memory, size */
-	size_t mtu;
-	bool mtu_told;          /* lowered by EMSGSIZE since the flight last left */
-	bool answered;          /* the peer has begun its answer to the flight */
-	uint64_t sent_at, resend_at, resend_ms;
-	unsigned resends;
+	struct retransmit out;
 
 	uint64_t deadline;
 	uint64_t grace;         /* fail at this time unless something good comes; 0: no */
@@ -98,20 +73,24 @@ struct handshake *handshake_of_timer(struct timer *t)
 	return (struct handshake *)(void *)((char *)t - offsetof(struct handshake, timer));
 }
 
-struct handshake_place *handshake_place(struct handshake *h)
+struct place *handshake_place(struct handshake *h)
 {
-	return &h->place;
+	return &h->half_open;
 }
 
-struct handshake *handshake_of_place(struct handshake_place *p)
+struct handshake *handshake_of_place(struct place *p)
 {
-	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, place));
+	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, half_open));
+}
+
+struct handshake *handshake_in_line(struct place *p)
+{
+	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, line));
 }
 
 bool handshake_half_open(const struct handshake *h)
 {
-	/* no message but the hello is complete */
-	return (uint16_t)(reassembly_expected(h->in) - h->first_message) <= 1;
+	return intake_given(&h->in) <= 1;
 }
 
 uint32_t handshake_listener(const struct handshake *h)
@@ -123,10 +102,13 @@ uint64_t handshake_due(const struct handshake *h)
 {
 	uint64_t due = h->deadline;
 
+	/* its peer has said all that it can: the time is ours */
+	if (!place_alone(&h->line))
+		return UINT64_MAX;
 	if (h->grace && h->grace < due)
 		due = h->grace;
-	if (h->resend_at && h->resend_at < due)
-		due = h->resend_at;
+	if (h->out.due && h->out.due < due)
+		due = h->out.due;
 	return due;
 }
 
@@ -183,19 +165,12 @@ static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
 	struct handshake *h = ptr;
 	const uint8_t *p = data;
 
-	if (h->answered) {
-		flight_begin(h->out);
-		h->answered = false;
-		h->resends = 0;
-		h->resend_ms = RESEND_FIRST_MS;
-	}
 	if (len > DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER && p[0] == DTLS_HANDSHAKE && wire_get16(p + 3) == 0 &&
 	    p[DTLS_RECORD_HEADER] == DTLS_CERTIFICATE_REQUEST)
-		h->cert_requested = true;
+		h->in.cert_requested = true;
 	/* an error here would end the session: the flight is marked as lost and the handshake fails cleanly */
-	if (flight_push(h->out, data, len) < 0)
-		h->unpushed = true;
-	h->pushed = true;
+	retransmit_push(&h->out, data, len);
+	h->in.abbreviated = flight_has_ccs(h->out.flight);
 	return (ssize_t)len;
 }
 
@@ -211,22 +186,19 @@ struct handshake *handshake_new(struct env *env, struct tls *tls, const struct f
 	if (!h)
 		return NULL;
 	h->node.flow = *flow;
-	h->place.next = h->place.before = &h->place;
+	place_init(&h->half_open);
+	place_init(&h->line);
 	h->env = env;
 	h->listener = listener;
 	h->tls = tls_ref(tls);
 	memcpy(h->random, hello->random, DTLS_RANDOM_SIZE);
-	h->first_message = hello->message_seq;
 	h->feed_seq = hello->record_seq & 0xffffffff;
 	h->hello_version = DTLS_VERSION_1_2;
-	h->early_last = &h->early;
-	h->mtu = env->mtu;
-	h->answered = true;
-	h->resend_ms = RESEND_FIRST_MS;
+	h->admitted_now = true;
 	h->deadline = env->now + env->handshake_timeout_ms;
-	h->in = reassembly_new(hello->message_seq);
-	h->out = flight_new(hello->record_seq);
-	if (!h->in || !h->out)
+	/* both, so that there are both to be freed */
+	err = intake_init(&h->in, hello->message_seq);
+	if (retransmit_init(&h->out, hello->record_seq, env->mtu) < 0 || err < 0)
 		goto fail;
 	err = tls_session_new(tls, &h->report, &h->session);
 	if (err < 0) {
@@ -247,18 +219,11 @@ fail:
 
 void handshake_free(struct handshake *h)
 {
-	struct early *e;
-
 	if (h->session)
 		gnutls_deinit(h->session);
-	while ((e = h->early)) {
-		h->early = e->next;
-		free(e);
-	}
-	if (h->in)
-		reassembly_free(h->in);
-	if (h->out)
-		flight_free(h->out);
+	place_leave(&h->line);
+	intake_destroy(&h->in);
+	retransmit_destroy(&h->out);
 	tls_unref(h->tls);
 	free(h);
 }
@@ -282,39 +247,19 @@ static int send_datagram(void *ctx, const uint8_t *data, size_t len)
 
 static void send_flight(struct handshake *h)
 {
-	flight_send(h->out, h->mtu, send_datagram, h);
-	h->sent_at = h->env->now;
-	h->resend_at = h->env->now + h->resend_ms;
-	h->mtu_told = false;
-	h->pushed = false;
+	retransmit_send(&h->out, h->env->now, send_datagram, h);
 }
 
-static void resend_flight(struct handshake *h)
+static void resend_flight(struct handshake *h, bool asked)
 {
 	metric_inc(h->env->metrics, METRIC_flight_resent);
-	keys_reseal(h->session, h->out, h->env->cache, h->env->scratch);
-	flight_rewind(h->out);
-	send_flight(h);
-}
-
-static size_t mtu_below(size_t mtu)
-{
-	for (size_t i = 0; i < sizeof(mtu_steps) / sizeof(mtu_steps[0]); i++)
-		if (mtu_steps[i] < mtu)
-			return mtu_steps[i];
-	return FLIGHT_MTU_MIN;
+	keys_reseal(h->session, h->out.flight, h->env->cache, h->env->scratch);
+	retransmit_again(&h->out, asked, h->env->now, send_datagram, h);
 }
 
 void handshake_too_large(struct handshake *h, size_t mtu)
 {
-	if (mtu == 0 && !h->mtu_told)
-		mtu = mtu_below(h->mtu);
-	if (mtu == 0 || mtu >= h->mtu)
-		return;
-	h->mtu = mtu < FLIGHT_MTU_MIN ? FLIGHT_MTU_MIN : mtu;
-	h->mtu_told = true;
-	/* at once, but not from within the send that failed */
-	h->resend_at = h->env->now;
+	retransmit_too_large(&h->out, mtu, h->env->now);
 }
 
 /* ---- failing: one alert, one line ---- */
@@ -398,15 +343,15 @@ static enum handshake_verdict give_up(struct handshake *h)
 		return fail(h, FAIL_PSK, h->report.cause[0] ? h->report.cause :
 			    "the peer's Finished does not open: it has another pre-shared key for its identity");
 	}
-	if (!h->out || flight_empty(h->out))
+	if (flight_empty(h->out.flight))
 		return fail(h, FAIL_TIMEOUT, "timed out: the rest of the ClientHello did not come");
 	snprintf(text, sizeof(text),
 		 "timed out: no %s from the peer after %u resends down to %zu bytes a datagram",
-		 h->answered ? "end of the last flight" : "answer", h->resends, h->mtu);
+		 h->out.answered ? "end of the last flight" : "answer", h->out.resends, h->out.mtu);
 	return fail(h, FAIL_TIMEOUT, text);
 }
 
-/* ---- in ---- */
+/* ---- what GnuTLS is fed with ---- */
 
 /* Lets GnuTLS work until it wants what is not there. */
 static enum handshake_verdict turn(struct handshake *h)
@@ -420,11 +365,11 @@ static enum handshake_verdict turn(struct handshake *h)
 			break;
 	}
 	h->feed = NULL;
-	if (h->unpushed)
+	if (h->out.lost)
 		return fail_too_large(h, "out of memory or the server's own flight is too large: shorten its certificate chain");
 	if (err < 0 && gnutls_error_is_fatal(err))
 		return fail_gnutls(h, err);
-	if (h->pushed)
+	if (h->out.unsent)
 		send_flight(h);
 	return err == GNUTLS_E_SUCCESS ? HANDSHAKE_DONE : HANDSHAKE_GOING;
 }
@@ -469,132 +414,152 @@ static enum handshake_verdict feed_message(struct handshake *h, const uint8_t *m
 	return v;
 }
 
-/*
- * The type that the client's message number k after its ClientHello must have in a full handshake
- * (RFC 5246 7.3); -1: there is none. Anything else would make GnuTLS give up, and anyone can forge it.
- */
-static int type_due(const struct handshake *h, unsigned k)
+static enum handshake_verdict feed_ccs(struct handshake *h)
 {
-	if (k == 0)
-		return DTLS_CLIENT_HELLO;
-	if (flight_has_ccs(h->out)) /* a resumption: only its Finished is missing */
-		return -1;
-	if (!h->cert_requested)
-		return k == 1 ? DTLS_CLIENT_KEY_EXCHANGE : -1;
-	switch (k) {
-	case 1:
-		return DTLS_CERTIFICATE;
-	case 2:
-		return DTLS_CLIENT_KEY_EXCHANGE;
-	case 3:
-		return DTLS_CERTIFICATE_VERIFY;
-	default:
-		return -1;
-	}
+	uint8_t *p = h->env->scratch;
+
+	put_header(h, p, DTLS_CHANGE_CIPHER_SPEC, DTLS_VERSION_1_2, 1);
+	p[DTLS_RECORD_HEADER] = 1;
+	return feed(h, p, DTLS_RECORD_HEADER + 1);
 }
 
-static void note_message(struct handshake *h, const uint8_t *msg, size_t len)
+/* Perhaps a Finished: GnuTLS drops those that are not authentic. */
+static enum handshake_verdict feed_protected(struct handshake *h, const uint8_t *record, size_t len)
+{
+	enum handshake_verdict v;
+
+	h->finished_seq = wire_get48(record + 5);
+	v = feed(h, record, len);
+	h->finished_bad = v == HANDSHAKE_GOING;
+	return v;
+}
+
+static enum handshake_verdict feed_next(struct handshake *h, enum intake_kind kind, const uint8_t *data,
+					size_t len)
+{
+	switch (kind) {
+	case INTAKE_MESSAGE:
+		return feed_message(h, data, len);
+	case INTAKE_CCS:
+		return feed_ccs(h);
+	case INTAKE_PROTECTED:
+		return feed_protected(h, data, len);
+	case INTAKE_NOTHING:
+		break;
+	}
+	return HANDSHAKE_GOING;
+}
+
+/* Does the message take public-key operations? */
+static bool is_expensive(const struct handshake *h, const uint8_t *msg, size_t len)
 {
 	switch (msg[0]) {
+	case DTLS_CLIENT_HELLO:
+		return !h->admitted_now;
 	case DTLS_CERTIFICATE:
-		h->cert_given = len > DTLS_HANDSHAKE_HEADER + 3; /* an empty list is three bytes */
-		break;
+		return len > DTLS_HANDSHAKE_HEADER + 3; /* an empty list is three bytes */
 	case DTLS_CLIENT_KEY_EXCHANGE:
-		h->key_exchanged = true;
-		break;
-	case DTLS_CERTIFICATE_VERIFY:
-		h->cert_verified = true;
-		break;
+		return gnutls_kx_get(h->session) != GNUTLS_KX_PSK;
 	default:
-		break;
+		return msg[0] == DTLS_CERTIFICATE_VERIFY;
 	}
 }
 
-/* All of the client's messages before its ChangeCipherSpec have been fed. */
-static bool ccs_due(const struct handshake *h)
+/* The peer has gone on: what spoke for its being gone did not mean it. */
+static void answered(struct handshake *h)
 {
-	if (h->key_exchanged)
-		return !h->cert_given || h->cert_verified;
-	return flight_has_ccs(h->out); /* resumption: our Finished went first */
+	h->out.answered = true;
+	h->grace = 0;
+	h->peer_alerted = false;
 }
 
-/* The first Finished that waits, out of the list; NULL: none. */
-static struct early *take_finished(struct handshake *h)
+/* False: the message stays where it is until there is a step for it. */
+static bool may_feed(struct handshake *h, const uint8_t *msg, size_t len)
 {
-	struct early **at = &h->early, *e;
+	bool waited = !place_alone(&h->line);
 
-	while ((e = *at) && e->data[0] != DTLS_HANDSHAKE)
-		at = &e->next;
-	if (!e)
-		return NULL;
-	*at = e->next;
-	if (!e->next)
-		h->early_last = at;
-	h->early_finished--;
-	return e;
-}
-
-/* Finished messages that waited: GnuTLS drops those that are not authentic. */
-static enum handshake_verdict feed_early_finished(struct handshake *h)
-{
-	enum handshake_verdict v = HANDSHAKE_GOING;
-	struct early *e;
-
-	while (v == HANDSHAKE_GOING && (e = take_finished(h))) {
-		h->finished_seq = wire_get48(e->data + 5);
-		v = feed(h, e->data, e->len);
-		h->finished_bad = v == HANDSHAKE_GOING;
-		free(e);
+	if (!waited)
+		answered(h);
+	if (!is_expensive(h, msg, len) || steps_take(h->env->steps, &h->line))
+		return true;
+	if (!waited) {
+		h->waits_since = h->env->now;
+		metric_inc(h->env->metrics, METRIC_handshake_queued);
 	}
-	return v;
+	return false;
 }
 
-static enum handshake_verdict proceed(struct handshake *h)
+/* The time that it waited for us is not the peer's. */
+static void leave_line(struct handshake *h)
+{
+	uint64_t waited = h->env->now - h->waits_since;
+
+	if (place_alone(&h->line))
+		return;
+	place_leave(&h->line);
+	h->deadline += waited;
+	if (h->grace)
+		h->grace += waited;
+	if (h->out.due)
+		h->out.due += waited;
+}
+
+enum handshake_verdict handshake_proceed(struct handshake *h)
 {
 	enum handshake_verdict v = HANDSHAKE_GOING;
-	const uint8_t *msg;
+	enum intake_kind kind;
+	const uint8_t *data;
 	size_t len;
 
-	while (v == HANDSHAKE_GOING && (msg = reassembly_next(h->in, &len))) {
-		h->answered = true;
-		h->grace = 0;
-		h->peer_alerted = false;
-		note_message(h, msg, len);
-		v = feed_message(h, msg, len);
-		reassembly_pop(h->in);
+	while (v == HANDSHAKE_GOING && (kind = intake_next(&h->in, &data, &len)) != INTAKE_NOTHING) {
+		if (kind == INTAKE_MESSAGE && !may_feed(h, data, len))
+			return HANDSHAKE_GOING;
+		v = feed_next(h, kind, data, len);
+		intake_pop(&h->in);
 	}
-	if (v == HANDSHAKE_GOING && h->ccs_seen && !h->ccs_fed && ccs_due(h)) {
-		uint8_t *p = h->env->scratch;
-
-		h->ccs_fed = true;
-		put_header(h, p, DTLS_CHANGE_CIPHER_SPEC, DTLS_VERSION_1_2, 1);
-		p[DTLS_RECORD_HEADER] = 1;
-		v = feed(h, p, DTLS_RECORD_HEADER + 1);
-	}
-	if (v == HANDSHAKE_GOING && h->ccs_fed) {
-		v = feed_early_finished(h);
-		/* only with a PSK can an honest peer have the wrong key */
-		if (v == HANDSHAKE_GOING && h->finished_bad && !h->grace && by_psk(h))
-			h->grace = h->env->now + FINISHED_GRACE_MS;
-	}
+	leave_line(h);
+	h->admitted_now = false;
+	/* only with a PSK can an honest peer have the wrong key */
+	if (v == HANDSHAKE_GOING && h->finished_bad && !h->grace && by_psk(h))
+		h->grace = h->env->now + FINISHED_GRACE_MS;
 	return v;
 }
 
-/* The peer repeats the end of its last flight: ours was lost (RFC 6347 4.2.4, figure 3). */
-static void peer_repeats(struct handshake *h, const struct handshake_fragment *f)
+/* ---- in ---- */
+
+/* What could not be taken in is dropped. */
+static void count_dropped(struct handshake *h, enum intake_verdict v)
 {
-	bool last = f->offset + f->fragment_length == f->length &&
-		    (uint16_t)(f->message_seq + 1) == reassembly_expected(h->in);
-
-	if (f->type == DTLS_CLIENT_HELLO)
-		metric_inc(h->env->metrics, METRIC_hello_repeated);
-	if (last && !h->answered && !flight_empty(h->out) && h->env->now - h->sent_at >= RESEND_ASKED_MS) {
-		uint64_t due = h->resend_at;
-
-		resend_flight(h);
-		/* what the peer asks for comes beside what we send unasked, not in its place */
-		h->resend_at = due;
+	switch (v) {
+	case INTAKE_TOO_LARGE:
+		metric_inc(h->env->metrics, METRIC_drop_too_large);
+		break;
+	case INTAKE_UNEXPECTED:
+		metric_inc(h->env->metrics, METRIC_drop_unexpected);
+		break;
+	case INTAKE_MEMORY:
+		metric_inc(h->env->metrics, METRIC_limited_memory);
+		break;
+	case INTAKE_KEPT:
+	case INTAKE_DUPLICATE:
+	case INTAKE_DUPLICATE_END:
+		break;
 	}
+}
+
+static void on_fragment(struct handshake *h, const struct handshake_fragment *f)
+{
+	enum intake_verdict v = intake_fragment(&h->in, f);
+
+	count_dropped(h, v);
+	if (v == INTAKE_TOO_LARGE && f->length > REASSEMBLY_MESSAGE_MAX)
+		log_limited(LOG_NOTICE_, &h->node.flow,
+			    "a handshake message claims %u bytes, more than the %u accepted: dropped", f->length,
+			    REASSEMBLY_MESSAGE_MAX);
+	if ((v == INTAKE_DUPLICATE || v == INTAKE_DUPLICATE_END) && f->type == DTLS_CLIENT_HELLO)
+		metric_inc(h->env->metrics, METRIC_hello_repeated);
+	if (v == INTAKE_DUPLICATE_END && retransmit_asked(&h->out, h->env->now))
+		resend_flight(h, true);
 }
 
 static enum handshake_verdict on_handshake(struct handshake *h, const struct record *r)
@@ -604,81 +569,13 @@ static enum handshake_verdict on_handshake(struct handshake *h, const struct rec
 	int more;
 
 	while ((more = classify_handshake(r->body, r->length, &at, &f)) > 0) {
-		unsigned k = (uint16_t)(f.message_seq - h->first_message);
-
-		if (type_due(h, k) != f.type) {
-			metric_inc(h->env->metrics, METRIC_drop_unexpected);
-			continue;
-		}
-		if (k == 0)
+		if (f.type == DTLS_CLIENT_HELLO && f.message_seq == h->in.first)
 			h->hello_version = r->version;
-		switch (reassembly_add(h->in, &f)) {
-		case REASSEMBLY_DUPLICATE:
-			peer_repeats(h, &f);
-			break;
-		case REASSEMBLY_TOO_LARGE:
-			metric_inc(h->env->metrics, METRIC_drop_too_large);
-			if (f.length > REASSEMBLY_MESSAGE_MAX)
-				log_limited(LOG_NOTICE_, &h->node.flow,
-					    "a handshake message claims %u bytes, more than the %u accepted: dropped",
-					    f.length, REASSEMBLY_MESSAGE_MAX);
-			break;
-		case REASSEMBLY_TOO_FAR:
-		case REASSEMBLY_MISMATCH:
-			metric_inc(h->env->metrics, METRIC_drop_unexpected);
-			break;
-		case REASSEMBLY_MEMORY:
-			metric_inc(h->env->metrics, METRIC_limited_memory);
-			break;
-		case REASSEMBLY_STORED:
-			break;
-		}
+		on_fragment(h, &f);
 	}
 	if (more < 0)
 		metric_inc(h->env->metrics, METRIC_drop_malformed);
-	return proceed(h);
-}
-
-/* Is there room to hold the record? Nobody knows who sent it, so it must not keep the Finished out. */
-static bool may_hold(struct handshake *h, const struct record *r)
-{
-	if (r->type == DTLS_HANDSHAKE) {
-		if (r->length > FINISHED_MOST)
-			return false;
-		if (h->early_finished == EARLY_FINISHED)
-			free(take_finished(h));
-		return true;
-	}
-	return r->type != DTLS_CHANGE_CIPHER_SPEC && h->early_count < EARLY_RECORDS &&
-	       h->early_bytes + DTLS_RECORD_HEADER + r->length <= EARLY_BYTES;
-}
-
-/* Epoch 1 before there are keys: the Finished, and data that overtook it. Held as a whole record. */
-static void hold(struct handshake *h, const struct record *r)
-{
-	size_t len = DTLS_RECORD_HEADER + r->length;
-	struct early *e;
-
-	if (!may_hold(h, r)) {
-		metric_inc(h->env->metrics, METRIC_drop_unexpected);
-		return;
-	}
-	e = malloc(sizeof(*e) + len);
-	if (!e) {
-		metric_inc(h->env->metrics, METRIC_limited_memory);
-		return;
-	}
-	e->next = NULL;
-	e->len = len;
-	memcpy(e->data, r->header, len);
-	*h->early_last = e;
-	h->early_last = &e->next;
-	if (r->type == DTLS_HANDSHAKE) {
-		h->early_finished++;
-	} else {
-		h->early_count++;
-		h->early_bytes += len;
-	}
+	return handshake_proceed(h);
 }
 
 static enum handshake_verdict on_alert(struct handshake *h, const struct record *r)
@@ -700,19 +597,15 @@ enum handshake_verdict handshake_record(struct handshake *h, const struct record
 	case RECORD_HANDSHAKE:
 		return on_handshake(h, r);
 	case RECORD_CCS:
-		h->ccs_seen = true;
-		return proceed(h);
+		intake_ccs(&h->in);
+		return handshake_proceed(h);
 	case RECORD_ALERT:
 		return on_alert(h, r);
 	case RECORD_PROTECTED:
 		if (r->epoch != 1 || r->length == 0 || r->version != DTLS_VERSION_1_2)
 			break;
-		hold(h, r);
-		if (r->type != DTLS_HANDSHAKE)
-			return HANDSHAKE_GOING;
-		/* who protects has changed its cipher spec, though the record that says so may be lost */
-		h->ccs_seen = true;
-		return proceed(h);
+		count_dropped(h, intake_protected(&h->in, r));
+		return handshake_proceed(h);
 	default:
 		break;
 	}
@@ -723,27 +616,11 @@ enum handshake_verdict handshake_record(struct handshake *h, const struct record
 enum handshake_verdict handshake_tick(struct handshake *h)
 {
 	uint64_t now = h->env->now;
-	size_t mtu = h->mtu;
-	bool asked = !h->mtu_told && now - h->sent_at < RESEND_ASKED_MS; /* it left just now, at the peer's wish */
 
 	if (now >= h->deadline || (h->grace && now >= h->grace))
 		return give_up(h);
-	if (!h->resend_at || now < h->resend_at)
-		return HANDSHAKE_GOING;
-	if (!h->mtu_told) {
-		h->resends++;
-		/*
-		 * RFC 6347 4.1.1.1: when resending does not help, the flight may be too large for the path. The
-		 * last step comes late: hardly a path is that narrow, and more datagrams lose more.
-		 */
-		if (h->resends == 2 || h->resends == 5)
-			h->mtu = mtu_below(h->mtu);
-		h->resend_ms = h->resend_ms * 2 < RESEND_MOST_MS ? h->resend_ms * 2 : RESEND_MOST_MS;
-	}
-	if (asked && h->mtu == mtu)
-		h->resend_at = now + h->resend_ms;
-	else
-		resend_flight(h);
+	if (retransmit_tick(&h->out, now))
+		resend_flight(h, false);
 	return HANDSHAKE_GOING;
 }
 
@@ -773,7 +650,7 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	out->identity = tls_identity(h->session);
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));
-	out->mtu = h->mtu;
+	out->mtu = h->out.mtu;
 	metric_inc(h->env->metrics, METRIC_handshake_done);
 	if (out->resumed)
 		metric_inc(h->env->metrics, METRIC_handshake_resumed);
@@ -782,12 +659,12 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 
 struct flight *handshake_take_final(struct handshake *h)
 {
-	struct flight *final = h->out;
+	struct flight *final = h->out.flight;
 
 	/* in a resumption the client's Finished is the last, and it has come */
 	if (gnutls_session_is_resumed(h->session))
 		return NULL;
-	h->out = NULL;
+	h->out.flight = NULL;
 	return final;
 }
 
@@ -795,18 +672,10 @@ void handshake_refuse(struct handshake *h)
 {
 	gnutls_alert_send(h->session, GNUTLS_AL_FATAL, GNUTLS_A_INTERNAL_ERROR);
 	send_flight(h);
+	metric_inc(h->env->metrics, METRIC_handshake_failed);
 }
 
 void handshake_early(struct handshake *h, void (*each)(void *ctx, uint8_t *data, size_t len), void *ctx)
 {
-	struct early *e;
-
-	while ((e = h->early)) {
-		h->early = e->next;
-		each(ctx, e->data, e->len);
-		free(e);
-	}
-	h->early_last = &h->early;
-	h->early_count = h->early_finished = 0;
-	h->early_bytes = 0;
+	intake_rest(&h->in, each, ctx);
 }

@@ -6,7 +6,8 @@
  * GnuTLS is used as an engine for handshake messages and nothing else. What the network does to a
  * flight is dealt with here: fragments are put in order and together before GnuTLS sees them (reassembly),
  * messages that a client cannot send now never reach it, ChangeCipherSpec and Finished wait for their
- * turn, and our own flights are kept, packed, resent and cut smaller by flight. Its timers are off.
+ * turn (intake), and our own flights are kept and packed by flight, resent and cut smaller by retransmit.
+ * Its timers are off.
  */
 #ifndef DTLSD_HANDSHAKE_H
 #define DTLSD_HANDSHAKE_H
@@ -21,6 +22,7 @@
 #include "classify.h"
 #include "env.h"
 #include "flight.h"
+#include "place.h"
 #include "record.h"
 #include "table.h"
 #include "tls.h"
@@ -48,15 +50,12 @@ struct table_node *handshake_node(struct handshake *h);
 struct handshake *handshake_of_node(struct table_node *n);
 struct timer *handshake_timer(struct handshake *h);
 struct handshake *handshake_of_timer(struct timer *t);
-/* A place in the engine's list of half-open ones, oldest first: its peer has not gone on after the hello. */
-struct handshake_place {
-	struct handshake_place *next, *before; /* itself: in no list */
-};
-struct handshake_place *handshake_place(struct handshake *h);
-struct handshake *handshake_of_place(struct handshake_place *p);
+/* Half-open: its peer has not gone on after the hello. The place is for a line of such, oldest first. */
 bool handshake_half_open(const struct handshake *h);
+struct place *handshake_place(struct handshake *h);
+struct handshake *handshake_of_place(struct place *p);
 uint32_t handshake_listener(const struct handshake *h);
-uint64_t handshake_due(const struct handshake *h); /* when handshake_tick wants to be called */
+uint64_t handshake_due(const struct handshake *h); /* when handshake_tick wants to be called; UINT64_MAX: not now */
 
 /* Is this hello the one that began this handshake, sent again? */
 bool handshake_same_hello(const struct handshake *h, const struct hello *hello);
@@ -67,6 +66,12 @@ const uint8_t *handshake_random(const struct handshake *h); /* DTLS_RANDOM_SIZE 
 
 /* Any record from the peer: epoch 0, or epoch 1 for the Finished and for data that overtook it. */
 enum handshake_verdict handshake_record(struct handshake *h, const struct record *r);
+/*
+ * What the peer sent is dealt with as far as it has come and the steps of this turn go; then the handshake
+ * waits in line in env->steps, and its timers rest. To be called when it is its turn (steps_call).
+ */
+enum handshake_verdict handshake_proceed(struct handshake *h);
+struct handshake *handshake_in_line(struct place *p); /* whose place in env->steps this is */
 /* Time passes: a flight is resent, or the handshake given up. */
 enum handshake_verdict handshake_tick(struct handshake *h);
 /* The kernel says that a datagram of ours was larger than the path: mtu is what fits, 0 unknown. */

@@ -33,7 +33,7 @@
 	X(hello_challenged, "HelloVerifyRequests sent")                                       \
 	X(hello_bad_cookie, "ClientHellos with a wrong or stale cookie")                      \
 	X(hello_admitted, "ClientHellos with a good cookie that began a handshake")           \
-	X(hello_queued, "of the good ones, those that waited for a turn (handshakes-per-turn)") \
+	X(hello_queued, "of the good ones, those that waited for a turn (handshake-steps-per-turn)") \
 	X(hello_repeated, "copies of an admitted ClientHello")                                \
 	X(limited_sessions, "admissions refused by max-sessions")                             \
 	X(limited_handshakes, "admissions refused by max-handshakes")                         \
@@ -44,7 +44,10 @@
 	X(limited_memory, "peers refused and records dropped because memory ran out")         \
 	X(handshake_done, "handshakes finished")                                              \
 	X(handshake_resumed, "of these, resumed")                                             \
+	X(handshake_queued, "times that a handshake waited for a turn (handshake-steps-per-turn)") \
 	X(handshake_evicted, "half-open handshakes given up for newer ones: max-handshakes")   \
+	X(handshake_replaced, "handshakes given up because their peer began anew")            \
+	X(handshake_drained, "handshakes given up by shutdown")                               \
 	X(handshake_failed, "handshakes failed")                                              \
 	X(handshake_timeout, "of these, timed out")                                           \
 	X(flight_resent, "handshake flights sent again")                                      \

@@ -30,7 +30,7 @@ struct options {
 	uint32_t workers;       /* 0: one for each processor */
 	uint32_t idle_timeout, handshake_timeout, drain_time, cookie_lifetime; /* seconds */
 	uint32_t max_sessions, max_handshakes, max_sessions_per_address, handshake_rate;
-	uint32_t max_handshakes_per_address, handshakes_per_turn, ipv6_prefix;
+	uint32_t max_handshakes_per_address, handshake_steps_per_turn, ipv6_prefix;
 	uint32_t mtu;
 	uint32_t verbose, quiet; /* how often each was given */
 	uint32_t hello_lane;       /* 0: yes, 1: no */

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "record.h"
+#include "steps.h"
 
 static struct session *session_of_timer(struct timer *t)
 {
@@ -106,20 +107,6 @@ static void arm_session(struct peers *p, struct session *s)
 		wheel_set(&p->session_timers, &s->timer, due);
 }
 
-static void leave_place(struct handshake_place *p)
-{
-	p->next->before = p->before;
-	p->before->next = p->next;
-	p->next = p->before = p;
-}
-
-static void take_place(struct handshake_place *head, struct handshake_place *p)
-{
-	p->before = head->before;
-	p->next = head;
-	p->before->next = head->before = p;
-}
-
 /* Out of the table and the wheel; the caller frees it. */
 static void unfile_handshake(struct peers *p, struct handshake *h)
 {
@@ -130,7 +117,7 @@ static void unfile_handshake(struct peers *p, struct handshake *h)
 		s->rival = false;
 	wheel_cancel(&p->handshake_timers, handshake_timer(h));
 	table_remove(p->handshakes, n);
-	leave_place(handshake_place(h));
+	place_leave(handshake_place(h));
 	census_handshake_over(p->census, &n->flow.peer);
 	note_freed(p);
 }
@@ -236,9 +223,15 @@ static void promote(struct peers *p, struct handshake *h)
 
 void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake_verdict v)
 {
+	uint64_t due;
+
 	switch (v) {
 	case HANDSHAKE_GOING:
-		wheel_set(&p->handshake_timers, handshake_timer(h), handshake_due(h));
+		due = handshake_due(h);
+		if (due == UINT64_MAX)
+			wheel_cancel(&p->handshake_timers, handshake_timer(h));
+		else
+			wheel_set(&p->handshake_timers, handshake_timer(h), due);
 		break;
 	case HANDSHAKE_DONE:
 		promote(p, h);
@@ -251,12 +244,12 @@ void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake
 
 struct handshake *peers_oldest_half_open(struct peers *p)
 {
-	struct handshake_place *at;
+	struct place *at;
 
 	while ((at = p->half_open.next) != &p->half_open) {
 		if (handshake_half_open(handshake_of_place(at)))
 			return handshake_of_place(at);
-		leave_place(at);
+		place_leave(at);
 	}
 	return NULL;
 }
@@ -280,7 +273,7 @@ void peers_protected(struct peers *p, const struct flow *flow, const struct reco
 
 void peers_add_handshake(struct peers *p, struct handshake *h, struct session *beside)
 {
-	take_place(&p->half_open, handshake_place(h));
+	place_append(&p->half_open, handshake_place(h));
 	table_insert(p->handshakes, handshake_node(h));
 	if (beside)
 		beside->rival = true;
@@ -317,7 +310,21 @@ static void goodbye(void *ctx, struct table_node *n)
 
 static void forsake(void *ctx, struct table_node *n)
 {
-	peers_remove_handshake(ctx, handshake_of_node(n));
+	struct peers *p = ctx;
+
+	metric_inc(p->env->metrics, METRIC_handshake_drained);
+	peers_remove_handshake(p, handshake_of_node(n));
+}
+
+void peers_take_steps(struct peers *p)
+{
+	struct place *first;
+
+	while ((first = steps_call(p->env->steps))) {
+		struct handshake *h = handshake_in_line(first);
+
+		peers_settle_handshake(p, h, handshake_proceed(h));
+	}
 }
 
 bool peers_run(struct peers *p)
@@ -356,7 +363,7 @@ bool peers_none(const struct peers *p)
 
 int peers_init(struct peers *p, uint64_t now_ms)
 {
-	p->half_open.next = p->half_open.before = &p->half_open;
+	place_init(&p->half_open);
 	wheel_init(&p->session_timers, now_ms);
 	wheel_init(&p->handshake_timers, now_ms);
 	if (getrandom(&p->hash_key, sizeof(p->hash_key), 0) != sizeof(p->hash_key))

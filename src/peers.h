@@ -15,6 +15,7 @@
 #include "env.h"
 #include "handler.h"
 #include "handshake.h"
+#include "place.h"
 #include "session.h"
 #include "siphash.h"
 #include "table.h"
@@ -34,7 +35,7 @@ struct peers {
 	struct session_store *store;
 	struct wheel session_timers;
 	struct wheel handshake_timers;
-	struct handshake_place half_open; /* oldest first; who has gone on since is taken out when he is met */
+	struct place half_open; /* oldest first; who has gone on since is taken out when he is met */
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
 	uint32_t serial;
 	uint64_t drain_cursor;
@@ -67,6 +68,8 @@ void peers_protected(struct peers *p, const struct flow *flow, const struct reco
 /* Counts and logs that a peer could not be served for want of memory. */
 void peers_refuse_memory(struct peers *p, const struct flow *flow);
 
+/* The handshakes that wait for an expensive step go on, as many as this turn allows. */
+void peers_take_steps(struct peers *p);
 /* Fires a bounded number of timers. True: more may be due. */
 bool peers_run(struct peers *p);
 /* Milliseconds until peers_run is wanted again, at most limit_ms; UINT64_MAX: there is no timer. */

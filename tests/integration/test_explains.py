@@ -25,6 +25,7 @@ MOVED_BY = {
     "hello_received": "integration/test_floods.py", "hello_challenged": "integration/test_floods.py",
     "hello_admitted": "integration/test_limits.py", "hello_queued": "integration/test_limits.py",
     "hello_repeated": "integration/test_datagrams.py",
+    "handshake_queued": "sim/turns.c", "handshake_replaced": "sim/turns.c", "handshake_drained": "sim/turns.c",
     "handshake_done": "integration/test_datagrams.py", "handshake_resumed": "integration/test_clients.py",
     "flight_resent": "sim/sim.c", "final_flight_resent": "integration/test_datagrams.py",
     "session_opened": "integration/test_signals.py", "session_closed_peer": "integration/test_clients.py",
@@ -170,7 +171,7 @@ def _(t):
 
 @provokes("limited_turn", r"warning: peer=.* too many hellos wait for their turn.*--workers")
 def _(t):
-    d = serve(t, "--handshakes-per-turn", "1", "--max-handshakes", "10000", "--hello-lane", "no")
+    d = serve(t, "--handshake-steps-per-turn", "1", "--max-handshakes", "10000", "--hello-lane", "no")
     sock = t.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))  # speaks from many addresses
     sock.settimeout(5)
     random, hellos = os.urandom(32), []

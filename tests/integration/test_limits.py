@@ -116,9 +116,9 @@ def _(t):
     check_equal(d.counters()["limited_address_handshakes"], 1, "limited_address_handshakes")
 
 
-@case("handshakes-per-turn: those that come together wait, are counted and all get in")
+@case("handshake-steps-per-turn: those that come together wait, are counted and all get in")
 def _(t):
-    d = serve(t, "--handshakes-per-turn", "1")
+    d = serve(t, "--handshake-steps-per-turn", "1")
     asking = [client(t, d) for _ in range(30)]
     for c in asking:
         c.get_cookie()

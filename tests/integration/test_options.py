@@ -52,7 +52,7 @@ fails("a flag with an argument", USAGE, r"--daemon=yes", "--daemon=yes")
 
 NUMBERS = {
     "workers": (0, 256), "idle-timeout": (0, 31536000), "handshake-timeout": (1, 3600),
-    "max-sessions": (1, 100000000), "max-handshakes": (1, 10000000),
+    "max-sessions": (1, 100000000), "max-handshakes": (1, 10000000), "handshake-steps-per-turn": (0, 10000),
     "max-sessions-per-address": (0, 100000000), "handshake-rate": (0, 10000000), "mtu": (228, 16384),
     "cookie-lifetime": (1, 86400), "drain-time": (1, 3600),
 }

@@ -13,6 +13,7 @@
 #include "handler.h"
 #include "handlers.h"
 #include "session.h"
+#include "tap.h"
 #include "wire.h"
 #include "world.h"
 
@@ -42,81 +43,6 @@ static void assert_echoes(struct world *w, struct client *c, unsigned first, uns
 	assert_int_equal(c->echoes, before + n);
 }
 
-/* ---- a man in the middle ---- */
-
-enum deed { PASS, KEEP, DROP };
-
-#define KEPT_MAX 256
-
-/* Looks at what goes up, and keeps copies of what it holds back. */
-struct tap {
-	struct world *w;
-	enum deed (*judge)(struct tap *t, const uint8_t *data, size_t len);
-	const struct client *only; /* NULL: everyone's */
-	unsigned count;            /* for the judge */
-	unsigned kept;
-	struct {
-		struct flow flow;
-		size_t len;
-		uint8_t data[2048];
-	} packet[KEPT_MAX];
-};
-
-static bool tap_sees(void *ctx, const struct flow *flow, bool to_server, const uint8_t *data, size_t len)
-{
-	struct tap *t = ctx;
-	enum deed deed;
-
-	if (!to_server || (t->only && !flow_equal(&t->only->flow, flow)))
-		return false;
-	deed = t->judge(t, data, len);
-	if (deed != KEEP)
-		return deed == DROP;
-	assert_true(t->kept < KEPT_MAX && len <= sizeof(t->packet[0].data));
-	t->packet[t->kept].flow = *flow;
-	t->packet[t->kept].len = len;
-	memcpy(t->packet[t->kept++].data, data, len);
-	return true;
-}
-
-static struct tap *tap_new(struct world *w, enum deed (*judge)(struct tap *t, const uint8_t *data, size_t len))
-{
-	struct tap *t = calloc(1, sizeof(*t));
-
-	assert_non_null(t);
-	t->w = w;
-	t->judge = judge;
-	w->net.tap = tap_sees;
-	w->net.tap_ctx = t;
-	return t;
-}
-
-static void tap_off(struct tap *t)
-{
-	t->w->net.tap = NULL;
-}
-
-static void tap_free(struct tap *t)
-{
-	tap_off(t);
-	free(t);
-}
-
-/* Past the tap, as if it came from the peer. */
-static void inject(struct world *w, const struct flow *flow, const void *data, size_t len)
-{
-	bool (*tap)(void *ctx, const struct flow *f, bool up, const uint8_t *d, size_t n) = w->net.tap;
-
-	w->net.tap = NULL;
-	net_send(&w->net, flow, true, data, len);
-	w->net.tap = tap;
-}
-
-static void release(struct tap *t, unsigned i)
-{
-	inject(t->w, &t->packet[i].flow, t->packet[i].data, t->packet[i].len);
-}
-
 static size_t put_record(uint8_t *p, uint8_t type, uint16_t version, uint16_t epoch, uint64_t seq, size_t len)
 {
 	p[0] = type;
@@ -126,31 +52,6 @@ static size_t put_record(uint8_t *p, uint8_t type, uint16_t version, uint16_t ep
 	wire_put16(p + 11, (uint16_t)len);
 	memset(p + DTLS_RECORD_HEADER, 0x5a, len);
 	return DTLS_RECORD_HEADER + len;
-}
-
-static size_t next_record(const uint8_t *data, size_t len, size_t at)
-{
-	assert_true(at + DTLS_RECORD_HEADER <= len);
-	return at + DTLS_RECORD_HEADER + wire_get16(data + at + 11);
-}
-
-static bool has_record(const uint8_t *data, size_t len, uint8_t type, uint16_t epoch)
-{
-	for (size_t at = 0; at < len; at = next_record(data, len, at))
-		if (data[at] == type && wire_get16(data + at + 3) == epoch)
-			return true;
-	return false;
-}
-
-static bool is_hello(const uint8_t *data, size_t len)
-{
-	return len > 61 && data[0] == DTLS_HANDSHAKE && wire_get16(data + 3) == 0 &&
-	       data[DTLS_RECORD_HEADER] == DTLS_CLIENT_HELLO;
-}
-
-static bool has_cookie(const uint8_t *data, size_t len)
-{
-	return is_hello(data, len) && data[60 + data[59]] > 0;
 }
 
 static enum deed keep_first_finished(struct tap *t, const uint8_t *data, size_t len)
@@ -200,7 +101,7 @@ void data_sent_while_the_finished_is_lost_does_not_lock_it_out(void **state)
 	for (unsigned i = 0; i < 40; i++)
 		client_say(c, i), pause_(&w, 5);
 	assert_int_equal(engine_sessions(w.engine), 0);
-	release(t, 0);
+	tap_release(t, 0);
 	pause_(&w, 100);
 	assert_int_equal(engine_sessions(w.engine), 1);
 	assert_true(c->echoes >= 4);
@@ -225,7 +126,7 @@ void data_that_overtakes_the_finished_is_delivered(void **state)
 		client_say(c, i);
 	pause_(&w, 20);
 	assert_int_equal(c->echoes, 0);
-	release(t, 0);
+	tap_release(t, 0);
 	pause_(&w, 20);
 	assert_int_equal(c->echoes, 4);
 	tap_free(t);
@@ -248,14 +149,14 @@ static void forge(uint64_t seed, uint8_t type, size_t least, size_t most)
 		pause_(&w, 1);
 	pause_(&w, 10);
 	for (size_t n = least; n <= most; n++) {
-		inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 1, n, n));
-		inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_0, 1, 0, n));
-		inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 1, DTLS_SEQ_MAX - n, n));
-		inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 2, n, n));
+		tap_inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 1, n, n));
+		tap_inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_0, 1, 0, n));
+		tap_inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 1, DTLS_SEQ_MAX - n, n));
+		tap_inject(&w, &c->flow, fake, put_record(fake, type, DTLS_VERSION_1_2, 2, n, n));
 	}
 	pause_(&w, 10);
 	assert_int_equal(engine_handshakes(w.engine), 1);
-	release(t, 0);
+	tap_release(t, 0);
 	pause_(&w, 50);
 	assert_true(c->done);
 	assert_echoes(&w, c, 0, 3);
@@ -282,7 +183,7 @@ void forged_finished_records_do_not_end_a_handshake(void **state)
 
 static enum deed keep_a_copy_of_cookies(struct tap *t, const uint8_t *data, size_t len)
 {
-	if (!has_cookie(data, len) || t->kept == KEPT_MAX)
+	if (!has_cookie(data, len) || t->kept == TAP_KEPT_MAX)
 		return PASS;
 	/* kept, and sent all the same */
 	t->packet[t->kept].flow = t->only->flow;
@@ -311,7 +212,7 @@ void a_late_hello_of_the_session_does_not_harm_the_restart(void **state)
 		client_free(old);
 		fresh = client_new(&w, AUTH_ECDSA, 900, NULL);
 		pause_(&w, at);
-		release(t, 0);
+		tap_release(t, 0);
 		assert_true(world_run(&w, 500, client_is_done, fresh));
 		assert_echoes(&w, fresh, 0, 2);
 		assert_int_equal(COUNT(&w, flight_resent), 0);
@@ -341,7 +242,7 @@ void a_late_hello_of_an_abandoned_handshake_does_not_harm_the_next(void **state)
 	fresh = client_new(&w, AUTH_ECDSA, 901, NULL);
 	while (COUNT(&w, hello_admitted) == 1)
 		pause_(&w, 1);
-	release(t, 0); /* the client's answer to the flight leaves before the copy is there */
+	tap_release(t, 0); /* the client's answer to the flight leaves before the copy is there */
 	assert_true(world_run(&w, 500, client_is_done, fresh));
 	assert_echoes(&w, fresh, 0, 2);
 	assert_int_equal(COUNT(&w, hello_admitted), 2);
@@ -445,7 +346,7 @@ void one_datagram_begins_one_handshake(void **state)
 		memcpy(all + len, t->packet[i].data, t->packet[i].len);
 		len += t->packet[i].len;
 	}
-	inject(&w, &t->packet[0].flow, all, len);
+	tap_inject(&w, &t->packet[0].flow, all, len);
 	pause_(&w, 10);
 	assert_int_equal(COUNT(&w, hello_admitted), 1);
 	tap_free(t);
@@ -478,7 +379,6 @@ void rosters_under_way_are_bounded(void **state)
 {
 	const struct world_options o = { .seed = 241, .handler = &handler_command };
 	unsigned letters = 0;
-	struct net_packet *p;
 	struct client *c;
 	struct world w;
 
@@ -490,15 +390,7 @@ void rosters_under_way_are_bounded(void **state)
 	for (unsigned i = 0; i < 500; i++)
 		assert_int_equal(gnutls_record_send(c->session, "stats", 5), 5);
 	w.net.now += 10;
-	engine_time(w.engine, w.net.now, w.net.now / 1000);
-	while ((p = net_receive(&w.net))) {
-		struct datagram d = { p->flow, 0, p->data, p->len };
-
-		assert_true(p->to_server);
-		engine_datagram(w.engine, &d, 0);
-		free(p);
-	}
-	txq_flush(engine_txq(w.engine));
+	world_deliver(&w);
 	for (struct letter *l = w.letters; l; l = l->next)
 		letters++;
 	assert_in_range(letters, 1, 64);
@@ -632,12 +524,12 @@ void several_records_share_a_datagram(void **state)
 		memcpy(all + len, t->packet[i].data, t->packet[i].len);
 		len += t->packet[i].len;
 	}
-	inject(&w, &c->flow, all, len);
+	tap_inject(&w, &c->flow, all, len);
 	pause_(&w, 20);
 	assert_int_equal(c->echoes, 6);
 	assert_int_equal(COUNT(&w, drop_bad_mac), 1);
 	/* and a replay of all is seven records nobody gets */
-	inject(&w, &c->flow, all, len);
+	tap_inject(&w, &c->flow, all, len);
 	pause_(&w, 20);
 	assert_int_equal(c->repeated, 0);
 	assert_int_equal(COUNT(&w, drop_replay), 6);
@@ -683,22 +575,22 @@ void a_finished_sent_again_is_answered_now_and_then(void **state)
 	t = tap_new(&w, keep_first_finished);
 	while (t->kept == 0)
 		pause_(&w, 1);
-	release(t, 0);
+	tap_release(t, 0);
 	assert_true(world_run(&w, MINUTE, client_is_done, c));
 	pause_(&w, 1000);
 	/* anyone can send a copy a hundred times */
 	for (unsigned i = 0; i < 100; i++)
-		release(t, 0);
+		tap_release(t, 0);
 	pause_(&w, 100);
 	assert_int_equal(COUNT(&w, final_flight_resent), 1);
 	pause_(&w, 200);
-	release(t, 0);
+	tap_release(t, 0);
 	pause_(&w, 100);
 	assert_int_equal(COUNT(&w, final_flight_resent), 2);
 	/* who sends data has our Finished */
 	assert_echoes(&w, c, 0, 2);
 	pause_(&w, 300);
-	release(t, 0);
+	tap_release(t, 0);
 	pause_(&w, 100);
 	assert_int_equal(COUNT(&w, final_flight_resent), 2);
 	assert_int_equal(COUNT(&w, drop_replay), 1);
@@ -722,7 +614,7 @@ static enum deed drop_ccs(struct tap *t, const uint8_t *data, size_t len)
 		n += next - at;
 	}
 	if (n)
-		inject(t->w, &t->only->flow, rest, n);
+		tap_inject(t->w, &t->only->flow, rest, n);
 	return DROP;
 }
 
@@ -774,13 +666,6 @@ void a_hello_in_many_fragments_is_understood(void **state)
 	world_end(&w);
 }
 
-/* Everything of the client's second flight. */
-static enum deed keep_after_hello(struct tap *t, const uint8_t *data, size_t len)
-{
-	(void)t;
-	return is_hello(data, len) ? PASS : KEEP;
-}
-
 void a_large_client_certificate_in_reverse_needs_one_flight(void **state)
 {
 	const struct world_options o = { .seed = 261, .verify = VERIFY_CLIENT_REQUIRED };
@@ -797,8 +682,8 @@ void a_large_client_certificate_in_reverse_needs_one_flight(void **state)
 	tap_off(t);
 	assert_true(t->kept > WORLD_BULK / 1200);
 	for (unsigned i = t->kept; i > 0; i--) {
-		release(t, i - 1);
-		release(t, t->kept - i); /* and some twice, from the other end */
+		tap_release(t, i - 1);
+		tap_release(t, t->kept - i); /* and some twice, from the other end */
 	}
 	assert_true(world_run(&w, 500, client_is_done, c));
 	assert_int_equal(COUNT(&w, flight_resent), 0);
@@ -850,10 +735,10 @@ void a_forged_alert_is_forgotten_when_the_handshake_goes_on(void **state)
 	put_record(alert, DTLS_ALERT, DTLS_VERSION_1_2, 0, 9, 2);
 	alert[DTLS_RECORD_HEADER] = DTLS_ALERT_FATAL;
 	alert[DTLS_RECORD_HEADER + 1] = 40;
-	inject(&w, &c->flow, alert, sizeof(alert));
+	tap_inject(&w, &c->flow, alert, sizeof(alert));
 	pause_(&w, 500);
 	for (unsigned i = 0; i < t->kept; i++)
-		release(t, i);
+		tap_release(t, i);
 	pause_(&w, 3000);
 	assert_true(c->done);
 	/* but where nothing follows, it ends the handshake before its time */
@@ -863,7 +748,7 @@ void a_forged_alert_is_forgotten_when_the_handshake_goes_on(void **state)
 	while (t->kept == 0)
 		pause_(&w, 1);
 	client_free(c);
-	inject(&w, &t->packet[0].flow, alert, sizeof(alert));
+	tap_inject(&w, &t->packet[0].flow, alert, sizeof(alert));
 	pause_(&w, 3000);
 	assert_int_equal(engine_handshakes(w.engine), 0);
 	assert_int_equal(COUNT(&w, handshake_failed), 1);

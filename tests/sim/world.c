@@ -144,6 +144,7 @@ void world_init(struct world *w, const struct world_options *o)
 		.idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 300000,
 		.handshake_timeout_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : 60000,
 		.handshake_rate = o->handshake_rate,
+		.handshake_steps_per_turn = o->handshake_steps_per_turn,
 		.mtu = 1200,
 		.post = post,
 		.flush = flush,
@@ -167,8 +168,21 @@ void world_init(struct world *w, const struct world_options *o)
 	assert_non_null(w->engine);
 }
 
+/* Each handshake that began has ended in one of the ways that are counted, or is still under way. */
+static void assert_all_handshakes_counted(struct world *w)
+{
+	static const enum metric ends[] = { METRIC_handshake_done, METRIC_handshake_failed, METRIC_handshake_evicted,
+					    METRIC_handshake_replaced, METRIC_handshake_drained };
+	uint64_t sum = engine_handshakes(w->engine);
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sum += metric_get(engine_metrics(w->engine), ends[i]);
+	assert_int_equal(sum, metric_get(engine_metrics(w->engine), METRIC_hello_admitted));
+}
+
 void world_end(struct world *w)
 {
+	assert_all_handshakes_counted(w);
 	while (w->clients)
 		client_free(w->clients);
 	while (w->letters) {
@@ -403,6 +417,17 @@ static void deliver_letters(struct world *w)
 	}
 }
 
+void world_deliver(struct world *w)
+{
+	struct net_packet *p;
+
+	engine_time(w->engine, w->net.now, w->net.now / 1000);
+	while ((p = net_receive(&w->net))) {
+		deliver(w, p);
+		free(p);
+	}
+}
+
 bool world_run(struct world *w, uint64_t ms, bool (*done)(void *ctx), void *ctx)
 {
 	uint64_t end = w->net.now + ms;
@@ -411,13 +436,9 @@ bool world_run(struct world *w, uint64_t ms, bool (*done)(void *ctx), void *ctx)
 		client_turn(c);
 	for (;;) {
 		uint64_t next, wait;
-		struct net_packet *p;
 
-		engine_time(w->engine, w->net.now, w->net.now / 1000);
-		while ((p = net_receive(&w->net))) {
-			deliver(w, p);
-			free(p);
-		}
+		engine_turn(w->engine);
+		world_deliver(w);
 		deliver_letters(w);
 		wait = engine_run(w->engine);
 		if (done && done(ctx))

@@ -55,6 +55,7 @@ struct world_options {
 	uint64_t idle_timeout_ms;            /* 0: 300 s */
 	uint64_t handshake_timeout_ms;       /* 0: 60 s */
 	uint32_t handshake_rate;             /* 0: any number */
+	uint32_t handshake_steps_per_turn;   /* 0: any number */
 	enum verify_client verify;
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
 	const char *certfile, *keyfile;      /* these instead; NULL: those above */
@@ -75,7 +76,9 @@ void client_free(struct client *c);
 void client_say(struct client *c, unsigned i);
 void client_bye(struct client *c);
 
-/* Time passes: until done(ctx) or for so many virtual ms. True: done. */
+/* What has arrived by now reaches the engine, which does not run. */
+void world_deliver(struct world *w);
+/* Time passes, one turn of the loop a ms at the most: until done(ctx), asked after each turn, or for so many virtual ms. True: done. */
 bool world_run(struct world *w, uint64_t ms, bool (*done)(void *ctx), void *ctx);
 bool client_settled(void *client);  /* done or failed */
 bool client_is_done(void *client);

@@ -44,7 +44,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(o.max_sessions_per_address, 10000);
 	assert_int_equal(o.max_handshakes_per_address, 100);
 	assert_int_equal(o.ipv6_prefix, 64);
-	assert_int_equal(o.handshakes_per_turn, 1);
+	assert_int_equal(o.handshake_steps_per_turn, 1);
 	assert_int_equal(o.handshake_rate, 0);
 	assert_int_equal(o.mtu, 1200);
 	assert_int_equal(o.cookie_lifetime, 60);
