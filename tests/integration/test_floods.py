@@ -76,16 +76,20 @@ def echoes_for(c, seconds):
 
 
 def newcomer(t, d):
-    """Its hellos are lost in the flood like most of the others, so it may have to repeat them; its one record or the
-    answer may be, too, or be late on a slow machine: then the client is started again."""
-    for left in (3, 2, 1, 0):
-        c = t.client(clients.dtlsc(d, psk=True, more=("--timeout", "100", "--wait", "5")))
-        try:
-            c.ask("ping", r"^pong")
-            return
-        except Failed:
-            if left == 0:
-                raise
+    """Its hellos are lost in the flood like most of the others, or refused, and it waits longer and longer before it
+    repeats them; its one record or the answer may be lost, too. So one is started each second until one is served.
+    """
+    came = []
+
+    def served():
+        return any(c.text.startswith("pong") for c in came)
+    while not served():
+        check(time.monotonic() < t.until(None) - 2, f"none of {len(came)} clients was served")
+        came.append(t.client(clients.dtlsc(d, psk=True, more=("--timeout", "8", "--wait", "5"))))
+        came[-1].send("ping")
+        next_ = time.monotonic() + 1
+        while not served() and time.monotonic() < next_:
+            time.sleep(0.02)
 
 
 def hellos(t, prefix, **settings):
