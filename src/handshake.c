@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "handshake.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "feeder.h"
 #include "intake.h"
 #include "keys.h"
 #include "log.h"
@@ -19,7 +18,6 @@
 
 #define ALERT_GRACE_MS 2000    /* an alert in the clear is a hint, not a verdict: anyone can forge it */
 #define FINISHED_GRACE_MS 500  /* the same for a Finished that does not open */
-#define TURNS_MAX 64           /* calls of gnutls_handshake for one record */
 
 struct handshake {
 	struct table_node node;
@@ -37,10 +35,7 @@ struct handshake {
 	uint64_t before;
 
 	struct intake in;
-	const uint8_t *feed;    /* the one datagram that GnuTLS may pull, NULL when it was pulled */
-	size_t feed_len;
-	bool starved;           /* GnuTLS has asked for more than there is */
-	uint64_t feed_seq;      /* of the epoch-0 records made for GnuTLS */
+	struct feeder feeder;
 	uint16_t hello_version;
 	uint64_t finished_seq;  /* record sequence of the last Finished fed */
 	bool finished_bad;      /* it did not open */
@@ -132,46 +127,16 @@ const uint8_t *handshake_random(const struct handshake *h)
 	return h->random;
 }
 
-/* ---- the transport that GnuTLS sees ---- */
-
-static ssize_t pull(gnutls_transport_ptr_t ptr, void *buf, size_t size)
+/* What GnuTLS wants to send becomes a part of our flight, and says what the client is to answer. */
+static void said(void *ctx, const uint8_t *data, size_t len)
 {
-	struct handshake *h = ptr;
-	size_t n = h->feed_len;
+	struct handshake *h = ctx;
 
-	if (!h->feed) {
-		h->starved = true;
-		gnutls_transport_set_errno(h->session, EAGAIN);
-		return -1;
-	}
-	assert(n > 0 && n <= size);
-	memcpy(buf, h->feed, n);
-	h->feed = NULL;
-	return (ssize_t)n;
-}
-
-static int pull_timeout(gnutls_transport_ptr_t ptr, unsigned int ms)
-{
-	struct handshake *h = ptr;
-
-	(void)ms;
-	if (!h->feed)
-		h->starved = true;
-	return h->feed != NULL;
-}
-
-static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
-{
-	struct handshake *h = ptr;
-	const uint8_t *p = data;
-
-	if (len > DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER && p[0] == DTLS_HANDSHAKE && wire_get16(p + 3) == 0 &&
-	    p[DTLS_RECORD_HEADER] == DTLS_CERTIFICATE_REQUEST)
+	if (len > DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER && data[0] == DTLS_HANDSHAKE &&
+	    wire_get16(data + 3) == 0 && data[DTLS_RECORD_HEADER] == DTLS_CERTIFICATE_REQUEST)
 		h->in.cert_requested = true;
-	/* an error here would end the session: the flight is marked as lost and the handshake fails cleanly */
 	retransmit_push(&h->out, data, len);
 	h->in.abbreviated = flight_has_ccs(h->out.flight);
-	return (ssize_t)len;
 }
 
 /* ---- beginning and end ---- */
@@ -192,7 +157,6 @@ struct handshake *handshake_new(struct env *env, struct tls *tls, const struct f
 	h->listener = listener;
 	h->tls = tls_ref(tls);
 	memcpy(h->random, hello->random, DTLS_RANDOM_SIZE);
-	h->feed_seq = hello->record_seq & 0xffffffff;
 	h->hello_version = DTLS_VERSION_1_2;
 	h->admitted_now = true;
 	h->deadline = env->now + env->handshake_timeout_ms;
@@ -206,10 +170,9 @@ struct handshake *handshake_new(struct env *env, struct tls *tls, const struct f
 		h->session = NULL;
 		goto fail;
 	}
-	gnutls_transport_set_ptr(h->session, h);
-	gnutls_transport_set_push_function(h->session, push);
-	gnutls_transport_set_pull_function(h->session, pull);
-	gnutls_transport_set_pull_timeout_function(h->session, pull_timeout);
+	h->feeder = (struct feeder){ .session = h->session, .scratch = env->scratch,
+				     .seq = hello->record_seq & 0xffffffff, .said = said, .ctx = h };
+	feeder_attach(&h->feeder);
 	gnutls_dtls_prestate_set(h->session, prestate);
 	return h;
 fail:
@@ -353,18 +316,9 @@ static enum handshake_verdict give_up(struct handshake *h)
 
 /* ---- what GnuTLS is fed with ---- */
 
-/* Lets GnuTLS work until it wants what is not there. */
-static enum handshake_verdict turn(struct handshake *h)
+/* What became of the handshake when GnuTLS was fed and gave this code. */
+static enum handshake_verdict conclude(struct handshake *h, int err)
 {
-	int err = GNUTLS_E_AGAIN;
-
-	h->starved = false;
-	for (unsigned i = 0; i < TURNS_MAX && err != GNUTLS_E_SUCCESS && !h->starved; i++) {
-		err = gnutls_handshake(h->session);
-		if (err < 0 && gnutls_error_is_fatal(err))
-			break;
-	}
-	h->feed = NULL;
 	if (h->out.lost)
 		return fail_too_large(h, "out of memory or the server's own flight is too large: shorten its certificate chain");
 	if (err < 0 && gnutls_error_is_fatal(err))
@@ -374,62 +328,13 @@ static enum handshake_verdict turn(struct handshake *h)
 	return err == GNUTLS_E_SUCCESS ? HANDSHAKE_DONE : HANDSHAKE_GOING;
 }
 
-static enum handshake_verdict feed(struct handshake *h, const uint8_t *data, size_t len)
-{
-	h->feed = data;
-	h->feed_len = len;
-	return turn(h);
-}
-
-static void put_header(struct handshake *h, uint8_t *p, uint8_t type, uint16_t version, size_t len)
-{
-	p[0] = type;
-	wire_put16(p + 1, version);
-	wire_put16(p + 3, 0);
-	wire_put48(p + 5, h->feed_seq++);
-	wire_put16(p + 11, (uint16_t)len);
-}
-
-/* Feeds one whole message, in records of legal size, with sequence numbers that GnuTLS has not seen. */
-static enum handshake_verdict feed_message(struct handshake *h, const uint8_t *msg, size_t len)
-{
-	const size_t most = DTLS_PLAINTEXT_MAX - DTLS_HANDSHAKE_HEADER;
-	uint16_t version = msg[0] == DTLS_CLIENT_HELLO ? h->hello_version : DTLS_VERSION_1_2;
-	size_t total = len - DTLS_HANDSHAKE_HEADER, at = 0;
-	uint8_t *p = h->env->scratch;
-	enum handshake_verdict v;
-
-	do {
-		size_t n = total - at < most ? total - at : most;
-		uint8_t *hs = p + DTLS_RECORD_HEADER;
-
-		put_header(h, p, DTLS_HANDSHAKE, version, DTLS_HANDSHAKE_HEADER + n);
-		memcpy(hs, msg, DTLS_HANDSHAKE_HEADER);
-		wire_put24(hs + 6, (uint32_t)at);
-		wire_put24(hs + 9, (uint32_t)n);
-		memcpy(hs + DTLS_HANDSHAKE_HEADER, msg + DTLS_HANDSHAKE_HEADER + at, n);
-		at += n;
-		v = feed(h, p, DTLS_RECORD_HEADER + DTLS_HANDSHAKE_HEADER + n);
-	} while (v == HANDSHAKE_GOING && at < total);
-	return v;
-}
-
-static enum handshake_verdict feed_ccs(struct handshake *h)
-{
-	uint8_t *p = h->env->scratch;
-
-	put_header(h, p, DTLS_CHANGE_CIPHER_SPEC, DTLS_VERSION_1_2, 1);
-	p[DTLS_RECORD_HEADER] = 1;
-	return feed(h, p, DTLS_RECORD_HEADER + 1);
-}
-
 /* Perhaps a Finished: GnuTLS drops those that are not authentic. */
 static enum handshake_verdict feed_protected(struct handshake *h, const uint8_t *record, size_t len)
 {
 	enum handshake_verdict v;
 
 	h->finished_seq = wire_get48(record + 5);
-	v = feed(h, record, len);
+	v = conclude(h, feeder_record(&h->feeder, record, len));
 	h->finished_bad = v == HANDSHAKE_GOING;
 	return v;
 }
@@ -439,9 +344,10 @@ static enum handshake_verdict feed_next(struct handshake *h, enum intake_kind ki
 {
 	switch (kind) {
 	case INTAKE_MESSAGE:
-		return feed_message(h, data, len);
+		return conclude(h, feeder_message(&h->feeder, data, len, data[0] == DTLS_CLIENT_HELLO ?
+								 h->hello_version : DTLS_VERSION_1_2));
 	case INTAKE_CCS:
-		return feed_ccs(h);
+		return conclude(h, feeder_ccs(&h->feeder));
 	case INTAKE_PROTECTED:
 		return feed_protected(h, data, len);
 	case INTAKE_NOTHING:
