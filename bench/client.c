@@ -23,6 +23,7 @@ struct connector {
 	struct lane **lane_of; /* by peer - first; NULL: not begun or done */
 	unsigned lane_count;
 	uint32_t first, count, begun, done;
+	bool refused; /* one of them: the end of all */
 	struct secure *out;
 	struct parcel outbox[BATCH]; /* flights that leave together */
 	unsigned queued;
@@ -70,6 +71,9 @@ static void lane_feed(struct connector *c, struct lane *l, const uint8_t *data, 
 		l->tries = 0;
 		lane_send(c, l);
 		break;
+	case SHAKE_REFUSED:
+		c->refused = true;
+		break;
 	case SHAKE_DONE:
 		c->lane_of[l->peer - c->first] = NULL;
 		c->done++;
@@ -112,7 +116,7 @@ static uint32_t connect_until(struct source *s, uint32_t first, uint32_t count, 
 	for (unsigned k = 0; k < lanes; k++)
 		lane_begin(&c, &c.lanes[k]);
 	flush(&c);
-	while (c.done < count && mono_ns() < until) {
+	while (c.done < count && !c.refused && mono_ns() < until) {
 		unsigned n = source_receive(s, parcels);
 
 		for (unsigned i = 0; i < n; i++)
@@ -128,7 +132,8 @@ static uint32_t connect_until(struct source *s, uint32_t first, uint32_t count, 
 
 void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned lanes, struct secure *out)
 {
-	(void)connect_until(s, first, count, lanes, out, UINT64_MAX);
+	if (connect_until(s, first, count, lanes, out, UINT64_MAX) < count)
+		die("the server sends an alert during the handshake");
 }
 
 bool client_try(struct source *s, uint32_t peer, uint64_t until, struct secure *out)

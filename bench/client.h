@@ -16,7 +16,7 @@
  * Retransmits; ends the program when the server falls silent.
  */
 void client_connect(struct source *s, uint32_t first, uint32_t count, unsigned lanes, struct secure *out);
-/* One full handshake, false when it is not done at that time; what out holds is then lost. */
+/* One full handshake; false when the server refuses it or it is not done by then, and what out holds is lost. */
 bool client_try(struct source *s, uint32_t peer, uint64_t until, struct secure *out);
 
 #endif

@@ -291,7 +291,7 @@ static enum shake_verdict on_record(struct shake *s, const uint8_t *record, size
 	ssize_t n;
 
 	if (record[0] == CONTENT_ALERT)
-		die("the server sends an alert during the handshake");
+		return SHAKE_REFUSED;
 	if (record[0] != CONTENT_HANDSHAKE)
 		return SHAKE_WAIT;
 	if (get16(record + 3) == 0)

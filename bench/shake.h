@@ -22,7 +22,8 @@
 enum shake_verdict {
 	SHAKE_WAIT, /* for the rest of the server's flight */
 	SHAKE_SEND, /* a new flight is there */
-	SHAKE_DONE
+	SHAKE_DONE,
+	SHAKE_REFUSED /* by an alert */
 };
 
 struct shake {

@@ -363,21 +363,23 @@ static void run_connect(struct task *t)
 {
 	enum { MOST = 100000 };
 	uint64_t *took = xcalloc(MOST, sizeof(*took));
-	uint32_t n;
+	uint32_t n = 0, lost = 0;
 
-	for (n = 0; n < MOST && mono_ns() < t->until; n++) {
-		uint32_t peer = OTHERS + t->peers + n;
+	while (n + lost < MOST && mono_ns() < t->until) {
+		uint32_t peer = OTHERS + t->peers + n + lost;
 		uint64_t begun = mono_ns();
 		struct secure s;
 
-		if (!client_try(t->source, peer, t->until + LOST_NS, &s))
-			break;
-		took[n] = mono_ns() - begun;
-		say_goodbye(t, peer, &s);
+		if (client_try(t->source, peer, t->until + LOST_NS, &s)) {
+			took[n++] = mono_ns() - begun;
+			say_goodbye(t, peer, &s);
+		} else {
+			lost++;
+		}
 		pause_for(t, CONNECT_PAUSE);
 	}
-	print_times(took, n, 0, false);
-	t->sent = n;
+	print_times(took, n, lost, false);
+	t->sent = n + lost;
 }
 
 static const struct {
