@@ -74,13 +74,23 @@ static int cookie_verify(SSL *ssl, const unsigned char *cookie, unsigned len)
 	return len == expected_len && CRYPTO_memcmp(cookie, expected, len) == 0;
 }
 
+static unsigned psk_of(SSL *ssl, const char *identity, unsigned char *key, unsigned size)
+{
+	(void)ssl;
+	(void)identity;
+	if (size < PSK_BYTES)
+		return 0;
+	memcpy(key, PSK_KEY, PSK_BYTES);
+	return PSK_BYTES;
+}
+
 static SSL_CTX *context_new(const char *cert, const char *key)
 {
 	static int groups[] = {NID_X25519, NID_X9_62_prime256v1};
 	SSL_CTX *c = SSL_CTX_new(DTLS_server_method());
 
 	if (!c || !SSL_CTX_set_min_proto_version(c, DTLS1_2_VERSION) ||
-	    !SSL_CTX_set_cipher_list(c, "ECDHE-ECDSA-AES128-GCM-SHA256") ||
+	    !SSL_CTX_set_cipher_list(c, "ECDHE-ECDSA-AES128-GCM-SHA256:PSK-AES128-GCM-SHA256") ||
 	    !SSL_CTX_set1_groups(c, groups, 2) ||
 	    SSL_CTX_use_certificate_chain_file(c, cert) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(c, key, SSL_FILETYPE_PEM) != 1) {
@@ -91,6 +101,7 @@ static SSL_CTX *context_new(const char *cert, const char *key)
 				       SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_psk_server_callback(c, psk_of);
 	SSL_CTX_set_cookie_generate_cb(c, cookie_generate);
 	SSL_CTX_set_cookie_verify_cb(c, cookie_verify);
 	return c;
