@@ -125,7 +125,7 @@ static void measure(struct hellos *h)
 	if (h->o->flood)
 		return;
 	report_add_figure(&r->report, "unanswered_hellos", "", (double)(h->ledger.lost - lost));
-	report_add_histogram(&r->report, "hello", &r->times);
+	run_report_times(r, "hello", &r->times);
 	r->unanswered += h->ledger.lost - lost;
 }
 

@@ -235,5 +235,11 @@ void run_report_handshakes(struct run *r)
 	report_add_figure(&r->report, "failed_handshakes", "", (double)counts->failed);
 	report_add_figure(&r->report, "resumed_handshakes", "", (double)counts->resumed);
 	report_add_figure(&r->report, "repeated_flights", "", (double)counts->repeated);
-	report_add_histogram(&r->report, "handshake", &r->handshake_times);
+	run_report_times(r, "handshake", &r->handshake_times);
+}
+
+void run_report_times(struct run *r, const char *name, const struct histogram *times)
+{
+	if (times->count)
+		report_add_histogram(&r->report, name, times);
 }

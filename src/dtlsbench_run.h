@@ -75,5 +75,7 @@ void run_close(struct run *r, uint32_t first, uint32_t count);
 void run_report_rate(struct run *r, const struct meter *m, const char *name, uint64_t count);
 /* Figures and times of the handshakes so far. */
 void run_report_handshakes(struct run *r);
+/* Where there are any. The histogram stays as long as the run. */
+void run_report_times(struct run *r, const char *name, const struct histogram *times);
 
 #endif

@@ -17,10 +17,9 @@ enum {
 	GROUP_X25519 = 29,
 	CURVE_NAMED = 3,
 	MASTER_SIZE = 48,
-	FINISHED_SIZE = 12,
+	FINISHED_SIZE = SHAKE_FINISHED - DTLS_HANDSHAKE_HEADER,
 	KEY_SIZE = 16,
-	SALT_SIZE = 4,
-	VERIFY_MESSAGE = DTLS_HANDSHAKE_HEADER + FINISHED_SIZE
+	SALT_SIZE = 4
 };
 
 static const uint8_t x509_suites[] = {
@@ -214,37 +213,60 @@ static void client_key_exchange(struct shake *s)
 	sha256_update(&s->transcript, DTLS_HANDSHAKE_HEADER + len, message);
 }
 
+/* RFC 5246 7.4.6: a client without one answers the server's request by an empty list. */
+static void no_certificate(struct shake *s)
+{
+	uint8_t *message = record_begin(s, DTLS_HANDSHAKE, DTLS_HANDSHAKE_HEADER + 3);
+
+	message_header(s, message, DTLS_CERTIFICATE, 3);
+	wire_put24(message + DTLS_HANDSHAKE_HEADER, 0);
+	sha256_update(&s->transcript, DTLS_HANDSHAKE_HEADER + 3, message);
+}
+
+/* The Finished as a new record at the end of the flight. */
+static bool seal_finished(struct shake *s)
+{
+	ssize_t n = record_protect(&s->record, s->cache, DTLS_HANDSHAKE, s->finished, sizeof(s->finished),
+				   s->flight + s->flight_len, sizeof(s->flight) - s->flight_len);
+
+	if (n < 0)
+		return false;
+	s->flight_len += (size_t)n;
+	return true;
+}
+
 /* ClientKeyExchange, ChangeCipherSpec and Finished. */
 static enum shake_verdict last_flight(struct shake *s)
 {
-	uint8_t hash[SHA256_DIGEST_SIZE], finished[VERIFY_MESSAGE];
-	ssize_t n;
+	uint8_t hash[SHA256_DIGEST_SIZE];
 
 	if (!s->setup->psk_len && !s->server_key_seen)
 		return fail(s, "no ServerKeyExchange came");
 	s->flight_len = 0;
+	if (s->certificate_wanted)
+		no_certificate(s);
 	client_key_exchange(s);
 	derive_keys(s);
 	*record_begin(s, DTLS_CHANGE_CIPHER_SPEC, 1) = 1;
-	message_header(s, finished, DTLS_FINISHED, FINISHED_SIZE);
+	message_header(s, s->finished, DTLS_FINISHED, FINISHED_SIZE);
 	transcript_hash(s, hash);
-	prf(s->master, MASTER_SIZE, "client finished", hash, sizeof(hash), finished + DTLS_HANDSHAKE_HEADER,
+	prf(s->master, MASTER_SIZE, "client finished", hash, sizeof(hash), s->finished + DTLS_HANDSHAKE_HEADER,
 	    FINISHED_SIZE);
-	sha256_update(&s->transcript, sizeof(finished), finished);
-	n = record_protect(&s->record, s->cache, DTLS_HANDSHAKE, finished, sizeof(finished),
-			   s->flight + s->flight_len, sizeof(s->flight) - s->flight_len);
-	if (n < 0)
-		return fail(s, "out of memory");
-	s->flight_len += (size_t)n;
-	return SHAKE_SEND;
+	sha256_update(&s->transcript, sizeof(s->finished), s->finished);
+	return seal_finished(s) ? SHAKE_SEND : fail(s, "out of memory");
 }
 
+/* Of the Finished, too: a copy of the same record falls to the server's replay window, which asks for nothing. */
 void shake_again(struct shake *s)
 {
-	for (size_t at = 0; at < s->flight_len; at += DTLS_RECORD_HEADER + wire_get16(s->flight + at + 11)) {
-		if (wire_get16(s->flight + at + 3) == 0)
-			wire_put64(s->flight + at + 3, s->record_seq++);
-	}
+	size_t at = 0;
+
+	for (; at < s->flight_len && wire_get16(s->flight + at + 3) == 0;
+	     at += DTLS_RECORD_HEADER + wire_get16(s->flight + at + 11))
+		wire_put64(s->flight + at + 3, s->record_seq++);
+	s->flight_len = at;
+	if (s->keyed)
+		(void)seal_finished(s); /* without memory the rest goes alone */
 }
 
 /* ---- what the server says */
@@ -319,6 +341,9 @@ static enum shake_verdict on_message(struct shake *s, const uint8_t *message, si
 		return server_key_exchange(s, body, body_len);
 	case DTLS_SERVER_HELLO_DONE:
 		return last_flight(s);
+	case DTLS_CERTIFICATE_REQUEST:
+		s->certificate_wanted = true;
+		return SHAKE_WAIT;
 	case DTLS_CERTIFICATE:
 	case DTLS_NEW_SESSION_TICKET:
 		return SHAKE_WAIT;

@@ -19,6 +19,7 @@
 #include "record.h"
 
 #define SHAKE_FLIGHT_MAX 768
+#define SHAKE_FINISHED 24 /* a Finished with its header */
 #define SHAKE_IDENTITY_MAX 128
 #define SHAKE_PSK_MAX 64
 
@@ -50,8 +51,10 @@ struct shake {
 	uint64_t record_seq; /* of the next record in epoch 0 */
 	uint16_t send_seq;   /* of the next handshake message */
 	uint8_t random[32], server_random[32], server_key[32], master[48];
+	uint8_t finished[SHAKE_FINISHED];
 	bool extended_master;
 	bool server_key_seen;
+	bool certificate_wanted;
 	bool keyed;
 	const char *why;
 };
@@ -62,7 +65,7 @@ int shake_prepare(struct shake_setup *setup);
 enum shake_verdict shake_begin(struct shake *s, const struct shake_setup *setup, struct record_cache *cache);
 /* One datagram from the server, which is opened in place. */
 enum shake_verdict shake_feed(struct shake *s, uint8_t *data, size_t len);
-/* The flight is about to be sent once more: new sequence numbers in epoch 0. */
+/* The flight is about to be sent once more: its records get new numbers. */
 void shake_again(struct shake *s);
 /* Frees what a handshake holds, and overwrites it. */
 void shake_end(struct shake *s);

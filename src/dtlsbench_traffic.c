@@ -26,6 +26,7 @@
 #define LATE_NS UINT64_C(100000)  /* later than this is the generator's fault */
 #define VERIFY_TRIES 3       /* a record may be lost on the way; a session is dead if it answers none */
 #define PICK_TRIES 1000
+#define MANY 1000
 
 struct traffic {
 	struct run *run;
@@ -381,26 +382,49 @@ static int traffic_init(struct traffic *t, struct run *r)
 	return 0;
 }
 
+/* In mixed the account is one for all: nobody can say what of it was for records and what for handshakes. */
+static void report_operations(struct traffic *t, const struct meter *m, uint64_t records, uint64_t handshakes)
+{
+	struct run *r = t->run;
+
+	switch (t->o->mode) {
+	case BENCH_CHURN:
+		run_report_rate(r, m, "handshake", handshakes);
+		break;
+	case BENCH_MIXED:
+		report_add_figure(&r->report, "records", "", (double)records);
+		report_add_figure(&r->report, "handshakes", "", (double)handshakes);
+		run_report_rate(r, m, "operation", records + handshakes);
+		break;
+	default:
+		run_report_rate(r, m, "record", records);
+		break;
+	}
+}
+
 static void report_lateness(struct traffic *t)
 {
 	report_add_figure(&t->run->report, "sent_late", "", (double)t->late);
 	report_add_figure(&t->run->report, "sent_latest", "us", (double)t->latest_ns / 1000);
 }
 
+/* Of few sessions' share in the memory nothing can be said: what else the server does is more. */
 static void report_memory(struct run *r, int64_t before, int64_t held, uint32_t sessions)
 {
 	if (before < 0 || held < 0)
 		return;
 	report_add_figure(&r->report, "server_rss_before", "bytes", (double)before);
 	report_add_figure(&r->report, "server_rss_held", "bytes", (double)held);
-	report_add_figure(&r->report, "server_rss_per_session", "bytes", (double)(held - before) / sessions);
+	if (sessions >= MANY)
+		report_add_figure(&r->report, "server_rss_per_session", "bytes", (double)(held - before) / sessions);
 }
 
 static int64_t server_rss(const struct bench_options *o)
 {
 	if (!o->server_pid)
 		return -1;
-	usleep((useconds_t)(o->settle * 1e6));
+	if (o->mode == BENCH_IDLE)
+		usleep((useconds_t)(o->settle * 1e6));
 	return proc_rss((pid_t)o->server_pid);
 }
 
@@ -425,10 +449,7 @@ static void work(struct traffic *t)
 	meter_stop(t->run, &m);
 	t->record_times = false;
 	report_add_figure(&t->run->report, "seconds", "s", meter_seconds(&m));
-	if (t->o->mode != BENCH_CHURN)
-		run_report_rate(t->run, &m, "record", t->answered - answered);
-	if (replaces_sessions(t->o))
-		run_report_rate(t->run, &m, "handshake", crowd_counts(t->run->crowd)->opened - opened);
+	report_operations(t, &m, t->answered - answered, crowd_counts(t->run->crowd)->opened - opened);
 	if (t->o->rate > 0)
 		report_lateness(t);
 	report_add_figure(&t->run->report, "unanswered_records", "", (double)t->ledger.lost);
@@ -474,8 +495,7 @@ int traffic_run(struct run *r)
 	}
 	if (!o->plain)
 		run_report_handshakes(r);
-	if (r->times.count)
-		report_add_histogram(&r->report, "echo", &r->times);
+	run_report_times(r, "echo", &r->times);
 	ledger_free(&t.ledger);
 	free(t.payload);
 	return rc;
