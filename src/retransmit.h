@@ -45,7 +45,7 @@ bool retransmit_asked(const struct retransmit *r, uint64_t now);
 /* Sends all of the flight, unasked or asked: what is asked for comes beside what is due, not in its place. */
 void retransmit_again(struct retransmit *r, bool asked, uint64_t now, retransmit_out out, void *ctx);
 
-/* A datagram was larger than the path: mtu is what fits, 0 unknown. The flight is due at once if that helps. */
+/* A datagram was larger than the path: mtu fits, 0 unknown. The flight is due at once where that helps. */
 void retransmit_too_large(struct retransmit *r, size_t mtu, uint64_t now);
 
 #endif
