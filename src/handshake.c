@@ -557,9 +557,6 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));
 	out->mtu = h->out.mtu;
-	metric_inc(h->env->metrics, METRIC_handshake_done);
-	if (out->resumed)
-		metric_inc(h->env->metrics, METRIC_handshake_resumed);
 	return true;
 }
 

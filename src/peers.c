@@ -210,6 +210,9 @@ static void promote(struct peers *p, struct handshake *h)
 	unfile_handshake(p, h);
 	table_insert(p->sessions, &s->node);
 	arm_session(p, s);
+	metric_inc(p->env->metrics, METRIC_handshake_done);
+	if (result.resumed)
+		metric_inc(p->env->metrics, METRIC_handshake_resumed);
 	metric_inc(p->env->metrics, METRIC_session_opened);
 	if (log_level() >= LOG_INFO_)
 		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
