@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A timer is in one of three places: the slot of its tick, when that tick is still to come; the list late,
- * when it was armed with a time that had come already; the list due, when a run took it from its slot but
- * had no budget left to fire it. A run first joins late to due, so that a timer that re-arms itself in the
- * past cannot keep one run busy for ever.
+ * A timer is in the slot of its tick, when that tick is still to come; in the list late, when it was armed with a time
+ * that had come already; or in the list due, when it was in late as a run began: so a timer that re-arms itself in
+ * the past cannot keep one run busy for ever.
+ *
+ * A slot is looked through one timer after the other, for there may be a million in it. Those of later turns
+ * wait in the list later until the slot is empty, and then go back as a whole.
  */
 #include "wheel.h"
 
@@ -46,16 +48,35 @@ static void list_join(struct timer_list *to, struct timer_list *from)
 	list_init(from);
 }
 
+static void push(struct timer **head, struct timer *t)
+{
+	t->next = *head;
+	t->pprev = head;
+	if (t->next != NULL)
+		t->next->pprev = &t->next;
+	*head = t;
+}
+
 static void slot_insert(struct wheel *w, struct timer *t, uint64_t tick)
 {
 	size_t i = tick & WHEEL_MASK;
 
-	t->next = w->slot[i];
-	t->pprev = &w->slot[i];
-	if (t->next != NULL)
-		t->next->pprev = &t->next;
-	w->slot[i] = t;
+	push(&w->slot[i], t);
 	w->used[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* The slot is empty, but for those that were passed over. */
+static void slot_restore(struct wheel *w)
+{
+	size_t i = w->now_tick & WHEEL_MASK;
+
+	w->looking = false;
+	if (w->later == NULL)
+		return;
+	w->slot[i] = w->later;
+	w->slot[i]->pprev = &w->slot[i];
+	w->used[i / 64] |= UINT64_C(1) << (i % 64);
+	w->later = NULL;
 }
 
 static void unlink_timer(struct wheel *w, struct timer *t)
@@ -127,51 +148,61 @@ void wheel_set(struct wheel *w, struct timer *t, uint64_t expiry_ms)
 	w->armed++;
 }
 
-/* Takes from one slot what is due; timers of later turns stay. */
-static void collect(struct wheel *w, uint64_t tick, uint64_t target)
+/* Goes on to the next slot that has timers. false: there is none up to target. */
+static bool look_on(struct wheel *w, uint64_t target)
 {
-	struct timer *t, *next;
-
-	for (t = w->slot[tick & WHEEL_MASK]; t != NULL; t = next) {
-		next = t->next;
-		if (due_tick(t->expiry) <= target) {
-			unlink_timer(w, t);
-			list_append(&w->due, t);
-		}
+	if (w->looking)
+		slot_restore(w);
+	if (w->now_tick >= target)
+		return false;
+	if (target - w->now_tick > WHEEL_SLOTS)
+		w->now_tick = target - WHEEL_SLOTS; /* what is left is every slot once */
+	w->now_tick = next_used(w, w->now_tick + 1, target);
+	if (w->now_tick > target) {
+		w->now_tick = target;
+		return false;
 	}
+	w->looking = true;
+	return true;
+}
+
+/* Takes out the next timer to look at. NULL: the run is complete. */
+static struct timer *next_timer(struct wheel *w, uint64_t target)
+{
+	struct timer *t;
+
+	while ((t = w->due.first) == NULL) {
+		t = w->looking ? w->slot[w->now_tick & WHEEL_MASK] : NULL;
+		if (t != NULL || !look_on(w, target))
+			break;
+	}
+	if (t != NULL)
+		unlink_timer(w, t);
+	return t;
 }
 
 unsigned wheel_run(struct wheel *w, uint64_t now_ms, unsigned budget,
 		   void (*fire)(void *ctx, struct timer *t), void *ctx)
 {
 	uint64_t target = now_ms / WHEEL_TICK_MS;
-	unsigned fired = 0;
+	unsigned looked;
 
 	if (now_ms > w->seen_ms)
 		w->seen_ms = now_ms;
 	list_join(&w->due, &w->late);
-	if (target > w->now_tick + WHEEL_SLOTS)
-		w->now_tick = target - WHEEL_SLOTS; /* what is left is every slot once */
-	for (;;) {
-		while (w->due.first != NULL) {
-			struct timer *t = w->due.first;
+	for (looked = 0; looked < budget; looked++) {
+		struct timer *t = next_timer(w, target);
 
-			if (fired == budget)
-				return fired;
-			unlink_timer(w, t);
-			w->armed--;
-			fired++;
-			fire(ctx, t);
+		if (t == NULL)
+			break;
+		if (t->expiry > w->seen_ms) {
+			push(&w->later, t);
+			continue;
 		}
-		if (w->now_tick >= target)
-			return fired;
-		w->now_tick = next_used(w, w->now_tick + 1, target);
-		if (w->now_tick > target) {
-			w->now_tick = target;
-			return fired;
-		}
-		collect(w, w->now_tick, target);
+		w->armed--;
+		fire(ctx, t);
 	}
+	return looked;
 }
 
 uint64_t wheel_wait(const struct wheel *w, uint64_t now_ms, uint64_t limit_ms)
@@ -180,7 +211,7 @@ uint64_t wheel_wait(const struct wheel *w, uint64_t now_ms, uint64_t limit_ms)
 
 	if (w->armed == 0)
 		return UINT64_MAX;
-	if (w->late.first != NULL || w->due.first != NULL)
+	if (w->late.first != NULL || w->due.first != NULL || w->looking)
 		return 0;
 	next_ms = next_used(w, w->now_tick + 1, w->now_tick + WHEEL_SLOTS) * WHEEL_TICK_MS;
 	if (next_ms <= now_ms)

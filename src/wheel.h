@@ -25,11 +25,13 @@ struct timer_list {
 };
 
 struct wheel {
-	uint64_t now_tick; /* every slot up to this tick has been emptied of what is due */
+	uint64_t now_tick; /* every slot before this tick's has been emptied of what is due; this one, too, if not looking */
 	uint64_t seen_ms;  /* the latest time that wheel_run was given */
 	uint32_t armed;    /* timers armed */
 	struct timer_list late; /* armed when they were due already: for the next run */
-	struct timer_list due;  /* taken from their slots and not fired yet */
+	struct timer_list due;  /* were late when the last run began, and have not fired yet */
+	struct timer *later;    /* of the slot that is being looked through: seen, and for a later turn */
+	bool looking;           /* the slot of now_tick is not looked through yet */
 	uint64_t used[WHEEL_SLOTS / 64]; /* one bit for each slot that is not empty */
 	struct timer *slot[WHEEL_SLOTS];
 };
@@ -42,10 +44,10 @@ void wheel_cancel(struct wheel *w, struct timer *t); /* no-op when not armed */
 bool timer_armed(const struct timer *t);
 
 /*
- * Fires what is due at now, at most budget timers; each is disarmed before its call, which may arm,
- * cancel and free any timer, itself too. What is armed in the past meanwhile waits for the next run. The
- * number fired; when it equals budget, more may be due: call again. A clock that jumped far ahead costs
- * one pass over the slots, not one per missed tick.
+ * Fires what is due at now; each is disarmed before its call, which may arm, cancel and free any timer, itself too.
+ * What is armed in the past meanwhile waits for the next run. At most budget timers are looked at, fired or, being
+ * for a later turn of the wheel, passed over. Their number; when it equals budget, more may be due: call again. A
+ * clock that jumped far ahead costs one pass over the slots, not one per missed tick.
  */
 unsigned wheel_run(struct wheel *w, uint64_t now_ms, unsigned budget,
 		   void (*fire)(void *ctx, struct timer *t), void *ctx);
