@@ -71,6 +71,16 @@ static int flight_grow(struct flight *f, size_t need)
 	return 0;
 }
 
+void flight_fit(struct flight *f)
+{
+	uint8_t *data = f->used ? realloc(f->data, f->used) : NULL;
+
+	if (!data)
+		return;
+	f->data = data;
+	f->size = f->used;
+}
+
 int flight_push(struct flight *f, const uint8_t *data, size_t len)
 {
 	bool has_ccs = f->has_ccs;

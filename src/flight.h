@@ -33,6 +33,8 @@ void flight_begin(struct flight *f);
  * later epoch. 0, -ENOMEM, -EMSGSIZE (FLIGHT_BYTES_MAX), -EBADMSG (not that); then nothing is appended.
  */
 int flight_push(struct flight *f, const uint8_t *data, size_t len);
+/* Nothing more will be appended for long: what was reserved for that is given back. */
+void flight_fit(struct flight *f);
 bool flight_empty(const struct flight *f);
 bool flight_has_ccs(const struct flight *f); /* it ends our side of the handshake */
 

@@ -568,6 +568,7 @@ struct flight *handshake_take_final(struct handshake *h)
 	if (gnutls_session_is_resumed(h->session))
 		return NULL;
 	h->out.flight = NULL;
+	flight_fit(final);
 	return final;
 }
 

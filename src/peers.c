@@ -11,6 +11,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "record.h"
+#include "txq.h"
 #include "steps.h"
 
 static struct session *session_of_timer(struct timer *t)
@@ -182,6 +183,9 @@ static struct session *found_session(struct peers *p, struct handshake *h, struc
 		handshake_refuse(h);
 		return NULL;
 	}
+	metric_inc(p->env->metrics, METRIC_handshake_done);
+	if (result->resumed)
+		metric_inc(p->env->metrics, METRIC_handshake_resumed);
 	s->node.flow = handshake_node(h)->flow;
 	s->final = handshake_take_final(h);
 	s->final_mtu = (uint16_t)result->mtu;
@@ -330,18 +334,30 @@ void peers_take_steps(struct peers *p)
 	}
 }
 
+/* An alert, protected. */
+#define GOODBYE_MAX (RECORD_OVERHEAD_MAX + 2)
+
+/* Sessions that end say so, and say it once: not while there is no room for it. */
+static bool run_sessions(struct peers *p)
+{
+	p->no_room = !txq_make_room(p->env->txq, PEERS_EXPIRIES_A_RUN, PEERS_EXPIRIES_A_RUN * GOODBYE_MAX);
+	if (p->no_room)
+		return false;
+	return wheel_run(&p->session_timers, p->env->now, PEERS_EXPIRIES_A_RUN, fire_session, p) ==
+	       PEERS_EXPIRIES_A_RUN;
+}
+
 bool peers_run(struct peers *p)
 {
-	uint64_t now = p->env->now;
-	bool more = wheel_run(&p->handshake_timers, now, PEERS_A_RUN, fire_handshake, p) == PEERS_A_RUN;
+	bool more = wheel_run(&p->handshake_timers, p->env->now, PEERS_A_RUN, fire_handshake, p) == PEERS_A_RUN;
 
-	return (wheel_run(&p->session_timers, now, PEERS_A_RUN, fire_session, p) == PEERS_A_RUN) | more;
+	return run_sessions(p) | more;
 }
 
 uint64_t peers_wait(const struct peers *p, uint64_t limit_ms)
 {
 	uint64_t a = wheel_wait(&p->handshake_timers, p->env->now, limit_ms);
-	uint64_t b = wheel_wait(&p->session_timers, p->env->now, limit_ms);
+	uint64_t b = p->no_room ? UINT64_MAX : wheel_wait(&p->session_timers, p->env->now, limit_ms);
 
 	return a < b ? a : b;
 }

@@ -23,6 +23,8 @@
 
 /* Visits and timers in one piece of work, so that records do not wait long for it. */
 #define PEERS_A_RUN 256
+/* The same for sessions whose time may be over: to each that ends close_notify is said, with handles made for that. */
+#define PEERS_EXPIRIES_A_RUN 64
 
 struct peers {
 	/* filled in by the owner before peers_init, borrowed */
@@ -39,6 +41,7 @@ struct peers {
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
 	uint32_t serial;
 	uint64_t drain_cursor;
+	bool no_room;        /* for the goodbyes of sessions whose time is over, when there last were some */
 	unsigned freed;      /* handshakes and sessions, since the owner last looked */
 	uint64_t freed_at;   /* ms, of the last of them */
 };
@@ -72,7 +75,10 @@ void peers_refuse_memory(struct peers *p, const struct flow *flow);
 void peers_take_steps(struct peers *p);
 /* Fires a bounded number of timers. True: more may be due. */
 bool peers_run(struct peers *p);
-/* Milliseconds until peers_run is wanted again, at most limit_ms; UINT64_MAX: there is no timer. */
+/*
+ * Milliseconds until peers_run is wanted again, at most limit_ms; UINT64_MAX: no timer is waited for. Those of sessions
+ * are not while the queue has no room for what they may say.
+ */
 uint64_t peers_wait(const struct peers *p, uint64_t limit_ms);
 /* Says close_notify to a bounded number of sessions and drops as many handshakes. True: some are left. */
 bool peers_drain(struct peers *p);

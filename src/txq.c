@@ -37,9 +37,9 @@ void txq_destroy(struct txq *q)
 	memset(q, 0, sizeof(*q));
 }
 
-static bool txq_has_room(const struct txq *q, size_t len)
+static bool txq_has_room(const struct txq *q, uint32_t entries, size_t bytes)
 {
-	return q->count < TXQ_ENTRIES && len <= TXQ_ARENA - q->used;
+	return entries <= TXQ_ENTRIES - q->count && bytes <= TXQ_ARENA - q->used;
 }
 
 /*
@@ -62,16 +62,21 @@ static void txq_compact(struct txq *q)
 	q->count = left;
 }
 
+bool txq_make_room(struct txq *q, uint32_t entries, size_t bytes)
+{
+	if (txq_has_room(q, entries, bytes))
+		return true;
+	txq_flush(q);
+	if (!txq_empty(q) && !txq_has_room(q, entries, bytes))
+		txq_compact(q);
+	return txq_has_room(q, entries, bytes);
+}
+
 uint8_t *txq_reserve(struct txq *q, size_t len)
 {
 	assert(len <= TXQ_DATAGRAM_MAX);
-	if (!txq_has_room(q, len)) {
-		txq_flush(q);
-		if (!txq_empty(q) && !txq_has_room(q, len))
-			txq_compact(q);
-		if (!txq_has_room(q, len))
-			return NULL;
-	}
+	if (!txq_make_room(q, 1, len))
+		return NULL;
 	q->reserved = (uint32_t)len;
 	return q->arena + q->used;
 }

@@ -47,6 +47,8 @@ void txq_destroy(struct txq *q);
 uint8_t *txq_reserve(struct txq *q, size_t len);
 /* Queues the reserved datagram with its true length. */
 void txq_commit(struct txq *q, const struct flow *flow, uint32_t listener, size_t len, bool handshake);
+/* True: so many datagrams, with so many bytes in all, have room now; it flushes for that when it must. */
+bool txq_make_room(struct txq *q, uint32_t entries, size_t bytes);
 void txq_flush(struct txq *q); /* no-op when empty */
 /* For flush: n entries from first on have left or were given up. */
 void txq_sent(struct txq *q, uint32_t n);

@@ -12,6 +12,7 @@
 
 #include "handler.h"
 #include "handlers.h"
+#include "peers.h"
 #include "session.h"
 #include "tap.h"
 #include "wire.h"
@@ -433,6 +434,68 @@ void a_blocked_socket_loses_no_goodbye(void **state)
 	assert_int_equal(COUNT(&w, tx_queue_full), 0);
 	for (int i = 0; i < CLIENTS; i++)
 		assert_true(c[i]->closed);
+	world_end(&w);
+}
+
+struct expiry {
+	struct world *w;
+	uint64_t closed, until; /* stop when so many have */
+	unsigned turns;
+};
+
+/* After each turn. */
+static bool piece_by_piece(void *ctx)
+{
+	struct expiry *x = ctx;
+	uint64_t closed = COUNT(x->w, session_closed_idle);
+
+	assert_true(closed - x->closed <= PEERS_EXPIRIES_A_RUN);
+	x->turns += closed > x->closed;
+	x->closed = closed;
+	return closed >= x->until;
+}
+
+void sessions_that_expire_together_hold_nobody_up(void **state)
+{
+	const struct world_options o = { .seed = 243, .idle_timeout_ms = 10 * MINUTE };
+	enum { CLIENTS = 1500 };
+	void (*flush)(void *ctx, struct txq *q);
+	static struct client *c[CLIENTS];
+	struct client *busy;
+	struct expiry x;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	for (int i = 0; i < CLIENTS; i++)
+		c[i] = connected(&w, AUTH_PSK, 0);
+	busy = connected(&w, AUTH_PSK, 0);
+	for (int i = 0; i < CLIENTS; i++)
+		client_say(c[i], 0);
+	pause_(&w, 5 * MINUTE);
+	client_say(busy, 0);
+
+	x = (struct expiry){ .w = &w, .until = CLIENTS / 8 };
+	assert_true(world_run(&w, 6 * MINUTE, piece_by_piece, &x));
+	client_say(busy, 1); /* in the middle of it all */
+	x.until = CLIENTS / 4;
+	assert_true(world_run(&w, MINUTE, piece_by_piece, &x));
+
+	/* who is not told now stays until he can be */
+	flush = engine_txq(w.engine)->flush;
+	engine_txq(w.engine)->flush = no_flush;
+	x.until = CLIENTS;
+	assert_false(world_run(&w, 500, piece_by_piece, &x));
+	engine_txq(w.engine)->flush = flush;
+	assert_true(world_run(&w, MINUTE, piece_by_piece, &x));
+	assert_true(x.turns >= CLIENTS / PEERS_EXPIRIES_A_RUN);
+	pause_(&w, 500);
+	assert_int_equal(COUNT(&w, tx_queue_full), 0);
+	for (int i = 0; i < CLIENTS; i++)
+		assert_true(c[i]->closed);
+	assert_int_equal(busy->echoes, 2);
+	assert_false(busy->closed);
+	assert_int_equal(engine_sessions(w.engine), 1);
 	world_end(&w);
 }
 

@@ -18,6 +18,7 @@
 	X(who_is_over_a_limit_does_not_use_up_the_rate)                    \
 	X(rosters_under_way_are_bounded)                                   \
 	X(a_blocked_socket_loses_no_goodbye)                               \
+	X(sessions_that_expire_together_hold_nobody_up)                    \
 	X(records_of_full_size_come_and_go)                                \
 	X(a_message_too_large_is_refused_and_counted)                      \
 	X(several_records_share_a_datagram)                                \
