@@ -11,8 +11,10 @@ import subprocess
 
 from servers import PSK, PSK_IDENTITY
 
-LATENCY_SESSIONS = 64
+SESSIONS = 64
+RECORD_OVERHEAD = 13 + 8 + 16  # header, explicit nonce and tag of AES-GCM
 STORM_SECONDS = 3600  # it is ended before
+UNANSWERED = 2  # dtlsbench's exit status; its figures say how many
 
 
 class Failed(Exception):
@@ -29,9 +31,22 @@ def words(options):
 
 def run(command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode not in (0, UNANSWERED) or not done.stdout:
         raise Failed((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
     return json.loads(done.stdout)
+
+
+def cost(results, what, lost):
+    """what: the singular in the names of the generator's figures. lost: the name of another one."""
+    if not results[f"{what}s"]:
+        raise Failed("no answer")
+    return {"ns_per_unit": results[f"server_cpu_per_{what}"] * 1000, "busy": results[f"server_busy_{what}s"],
+            "lost": results[lost]}
+
+
+def on_the_wire(server, size):
+    """A server without DTLS is to be sent what is as long as the others' records."""
+    return size if server.kind.dtls else size + RECORD_OVERHEAD
 
 
 class Generator:
@@ -40,63 +55,64 @@ class Generator:
         self.load = os.path.join(builddir, "bench", "load")
         self.dtlsbench = os.path.join(builddir, "src", "dtlsbench")
 
-    # ---- by bench/load
-
-    def _load(self, server, mode, **options):
-        return run([*self.pin, self.load, "--pid", str(server.pid), *words(options), mode, server.address])
+    def _command(self, server, mode, **options):
+        client = {}
+        if not server.kind.dtls and mode != "hello":
+            client = {"plain": True}
+        elif server.kind.dtls:
+            # The lean client does not resume sessions.
+            client = {"insecure": True} if "resume" in options else {"insecure": True, "lean": True}
+        return [*self.pin, self.dtlsbench, "--quiet", "--json", "-", "--server-pid", str(server.pid),
+                *words({**client, **options}), mode, server.address]
 
     def hello(self, server, count):
-        return self._load(server, "hello", count=count, warmup=count // 10, window=64,
-                          answer=server.kind.hello_answer)
-
-    def handshake(self, server, count):
-        return self._load(server, "handshake", count=count, warmup=max(count // 10, 16), sessions=250)
-
-    def echo(self, server, size, count, window=64, sessions=64, gso=1):
-        plain = {} if server.kind.dtls else {"plain": True}
-        return self._load(server, "echo", size=size, count=count, warmup=count // 10, window=window,
-                          sessions=sessions, gso=gso, **plain)
-
-    def idle(self, server, sessions, settle):
-        return self._load(server, "idle", sessions=sessions, settle=settle)
-
-    # ---- by dtlsbench
-
-    def _command(self, server, mode, **options):
-        if not os.access(self.dtlsbench, os.X_OK):
-            raise Failed("no dtlsbench in this tree")
-        return [*self.pin, self.dtlsbench, "--quiet", "--server-pid", str(server.pid), *words(options), mode,
-                server.address]
+        return cost(run(self._command(server, "hello", count=count, warmup=count // 10, window=64,
+                                      sessions=SESSIONS))["results"], "answer", "unanswered_hellos")
 
     def _handshakes(self, server, count, **options):
-        found = run(self._command(server, "handshake", json="-", count=count, warmup=max(count // 10, 16),
-                                  sessions=250, handshakes=16, insecure=True, **options))["results"]
-        return {"ns_per_unit": found["server_cpu_per_handshake"] * 1000,
-                "busy": found["server_busy_handshakes"], "lost": found["failed_handshakes"]}
+        found = run(self._command(server, "handshake", count=count, warmup=max(count // 10, 16), sessions=250,
+                                  handshakes=16, **options))
+        return cost(found["results"], "handshake", "failed_handshakes")
+
+    def handshake(self, server, count):
+        return self._handshakes(server, count)
 
     def resumed(self, server, count):
         return self._handshakes(server, count, resume=True)
 
     def psk(self, server, count):
-        return self._handshakes(server, count, lean=True, pskusername=PSK_IDENTITY, pskkey=PSK.hex())
+        return self._handshakes(server, count, pskusername=PSK_IDENTITY, pskkey=PSK.hex())
+
+    def echo(self, server, size, count, window=64, sessions=SESSIONS, in_one=1):
+        """in_one: records that leave in one message."""
+        sealed = {"ahead": True} if server.kind.dtls else {}
+        found = run(self._command(server, "echo", size=on_the_wire(server, size), count=count,
+                                  warmup=count // 10, window=window, sessions=sessions, run=in_one, **sealed))
+        return cost(found["results"], "record", "unanswered_records")
 
     def latency(self, server, rate, seconds):
-        how = {"lean": True, "insecure": True} if server.kind.dtls else {"plain": True}
-        found = run(self._command(server, "latency", json="-", rate=int(rate), duration=seconds, size=64,
-                                  sessions=LATENCY_SESSIONS, **how))
+        found = run(self._command(server, "latency", rate=int(rate), duration=seconds,
+                                  size=on_the_wire(server, 64), sessions=SESSIONS))
         echo = found["histograms"]["echo"]
         return {"rate": rate, "lost": found["results"]["unanswered_records"],
                 **{key: echo[f"{key}_ns"] for key in ("p50", "p99", "p99_9", "max")}}
+
+    def idle(self, server, sessions, settle):
+        """By bench/load, which lets each session echo once before it sits there."""
+        return run([*self.pin, self.load, "--pid", str(server.pid), "--sessions", str(sessions),
+                    "--settle", str(settle), "idle", server.address])
 
     @contextlib.contextmanager
     def storm(self, server, rate):
         """Handshakes beside the rest, by a generator that runs only when the other one sleeps."""
         storm = subprocess.Popen(
             ["chrt", "--idle", "0", *self._command(server, "churn", rate=rate, duration=STORM_SECONDS,
-                                                   sessions=LATENCY_SESSIONS, lean=True, insecure=True)],
+                                                   sessions=SESSIONS)],
             stdout=subprocess.DEVNULL)
         try:
             yield
+            if storm.poll() is not None:
+                raise Failed("the storm of handshakes was over too soon")
         finally:
             storm.terminate()
             storm.wait()

@@ -97,7 +97,7 @@ def rows(scale):
                   (Goal("dtlsd", "bare_udp + AEAD", 1.15),))
     for size in SIZES:
         yield Row("runs", f"runs of {RUN}, {size} bytes",
-                  lambda g, s, size=size: g.echo(s, size, count(50000), window=16, gso=RUN),
+                  lambda g, s, size=size: g.echo(s, size, count(200000), window=16 * RUN, in_one=RUN),
                   ["bare_udp --gro", "dtlsd"], Limit("bare_udp --gro + AEAD", "bare_udp --gro", str(size)),
                   (Goal("dtlsd", "bare_udp --gro + AEAD", 1.3),))
     yield Row("many", "echo, 64 bytes, 4000 sessions in turn",

@@ -71,7 +71,6 @@ class Kind:
     arguments: object = nothing  # of the command line, from Credentials
     package: str = ""            # of Debian, without which it is not built
     dtls: bool = True
-    hello_answer: int = 44       # bytes of its HelloVerifyRequest
     settles: bool = False        # it gives memory back some time after it has become free
     processors: int = 1
 
@@ -84,8 +83,8 @@ KINDS = {kind.name: kind for kind in (
     Kind("dtlsd --workers 2", "src/dtlsd", dtlsd("--workers", "2"), settles=True, processors=2),
     Kind("openssl_echo", "bench/openssl_echo", pair, "libssl-dev"),
     Kind("gnutls_echo", "bench/gnutls_echo", pair),
-    Kind("mbedtls_echo", "bench/mbedtls_echo", pair, "libmbedtls-dev", hello_answer=60),
-    Kind("wolfssl_echo", "bench/wolfssl_echo", pair, "libwolfssl-dev", hello_answer=60),
+    Kind("mbedtls_echo", "bench/mbedtls_echo", pair, "libmbedtls-dev"),
+    Kind("wolfssl_echo", "bench/wolfssl_echo", pair, "libwolfssl-dev"),
     Kind("pion_echo", "bench/pion_echo", pair, "golang-github-pion-dtls.v2-dev and golang-go"),
 )}
 PEERS = ("openssl_echo", "gnutls_echo", "mbedtls_echo", "wolfssl_echo", "pion_echo")
