@@ -183,9 +183,6 @@ static struct session *found_session(struct peers *p, struct handshake *h, struc
 		handshake_refuse(h);
 		return NULL;
 	}
-	metric_inc(p->env->metrics, METRIC_handshake_done);
-	if (result->resumed)
-		metric_inc(p->env->metrics, METRIC_handshake_resumed);
 	s->node.flow = handshake_node(h)->flow;
 	s->final = handshake_take_final(h);
 	s->final_mtu = (uint16_t)result->mtu;
