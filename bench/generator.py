@@ -2,7 +2,8 @@
 """The load generator, as the rest sees it: one function for each kind of work.
 
 Each gives a dictionary. Work under the clock: ns_per_unit of server CPU, lost, busy. Latency: p50, p99, p99_9
-and max in ns, lost, rate. Memory: before_kb, held_kb, after_kb, bytes_per_session.
+and max in ns, lost, rate, late (the share that left later than it should have). Memory: before_kb, held_kb,
+after_kb, bytes_per_session.
 """
 import contextlib
 import json
@@ -93,8 +94,9 @@ class Generator:
     def latency(self, server, rate, seconds):
         found = run(self._command(server, "latency", rate=int(rate), duration=seconds,
                                   size=on_the_wire(server, 64), sessions=SESSIONS))
-        echo = found["histograms"]["echo"]
-        return {"rate": rate, "lost": found["results"]["unanswered_records"],
+        echo, results = found["histograms"]["echo"], found["results"]
+        return {"rate": rate, "lost": results["unanswered_records"],
+                "late": results["sent_late"] / max(results["records"], 1),
                 **{key: echo[f"{key}_ns"] for key in ("p50", "p99", "p99_9", "max")}}
 
     def idle(self, server, sessions, settle):

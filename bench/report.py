@@ -66,11 +66,12 @@ def middle(samples, key):
 def latencies(found):
     """found: the samples of each case."""
     table = Table(["latency of an echo of 64 bytes", "rate /s", "p50 us", "p99 us", "p99.9 us", "worst us",
-                   "lost"], 1)
+                   "lost", "sent late"], 1)
     for name, samples in found.items():
         table.add(name, f"{samples[0]['rate']:.0f}",
                   *(f"{middle(samples, key) / 1000:.1f}" for key in ("p50", "p99", "p99_9")),
-                  f"{max(sample['max'] for sample in samples) / 1000:.0f}", sum(s["lost"] for s in samples))
+                  f"{max(sample['max'] for sample in samples) / 1000:.0f}", sum(s["lost"] for s in samples),
+                  f"{middle(samples, 'late') * 100:.0f} %")
     return table
 
 
