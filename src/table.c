@@ -35,6 +35,7 @@ struct table {
 	struct siphash_key key;
 	size_t count;
 	size_t grow_at, shrink_at;
+	uint64_t moved;
 };
 
 /* Arrays come from mmap: zeroed without a pass over them, and given back at once when they are freed. */
@@ -108,6 +109,11 @@ size_t table_count(const struct table *t)
 	return t->count;
 }
 
+uint64_t table_moved(const struct table *t)
+{
+	return t->moved;
+}
+
 /* Moves on by one bucket of the smaller array, which is two of the larger, and the frontier with it. */
 static void move_bucket(struct table *t)
 {
@@ -128,7 +134,9 @@ static void move_bucket(struct table *t)
 			node->next = NULL;
 			*tail = node;
 			tail = &node->next;
+			t->moved++;
 		}
+		t->moved++;
 	}
 	t->frontier = next;
 	if (i % TABLE_RELEASE == 0) /* advice: when it is refused, the pages go with the array */

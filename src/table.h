@@ -25,6 +25,8 @@ struct table;
 struct table *table_new(const struct siphash_key *key); /* NULL: out of memory */
 void table_free(struct table *t);                       /* asserts that it is empty */
 size_t table_count(const struct table *t);
+/* Buckets and nodes that resizes have moved so far: no insertion or removal moves many. */
+uint64_t table_moved(const struct table *t);
 
 struct table_node *table_find(const struct table *t, const struct flow *flow); /* NULL: none */
 /* node->flow is set, and not in the table yet. Never fails: without memory to grow, chains get longer. */

@@ -285,6 +285,35 @@ static long pages_mapped(void)
 	return pages;
 }
 
+static void no_insertion_and_no_removal_moves_many(void **state)
+{
+	enum { ITEMS = 300000, MOST = 128 };
+	struct item *items = items_new(ITEMS);
+	struct table *t = table_new(&key);
+	uint64_t moved = 0, growing, most = 0;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2 * ITEMS; i++) {
+		uint64_t before = moved;
+
+		if (i < ITEMS)
+			put(t, &items[i]);
+		else
+			take(t, &items[i - ITEMS]);
+		moved = table_moved(t);
+		if (moved - before > most)
+			most = moved - before;
+		if (i == ITEMS - 1)
+			growing = moved;
+	}
+	assert_in_range(most, 8, MOST);
+	/* it did resize: all nodes once and again in each direction */
+	assert_true(growing > ITEMS && moved - growing > ITEMS / 4);
+	table_free(t);
+	test_free(items);
+}
+
 static void memory_goes_back_when_the_flows_have_gone(void **state)
 {
 	struct item *items = items_new(300000);
@@ -349,6 +378,7 @@ int main(void)
 		cmocka_unit_test(a_walk_visits_each_once_when_nothing_changes),
 		cmocka_unit_test(a_walk_misses_nobody_who_stays_while_the_table_resizes),
 		cmocka_unit_test(a_walk_may_remove_all_that_it_visits),
+		cmocka_unit_test(no_insertion_and_no_removal_moves_many),
 		cmocka_unit_test(memory_goes_back_when_the_flows_have_gone),
 		cmocka_unit_test(without_memory_to_grow_chains_get_longer),
 	};
