@@ -96,7 +96,7 @@ class Generator:
                                   size=on_the_wire(server, 64), sessions=SESSIONS))
         echo, results = found["histograms"]["echo"], found["results"]
         return {"rate": rate, "lost": results["unanswered_records"],
-                "late": results["sent_late"] / max(results["records"], 1),
+                "late": results["sent_late"] / max(results["records"] + results["unanswered_records"], 1),
                 **{key: echo[f"{key}_ns"] for key in ("p50", "p99", "p99_9", "max")}}
 
     def idle(self, server, sessions, settle):
