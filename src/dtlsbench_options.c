@@ -62,6 +62,7 @@ static const struct entry entries[] = {
 	{ "plain", KIND_FLAG, AT(plain), 0, 0, NULL, "echo, latency: without DTLS, against any UDP echo server" },
 	{ "flood", KIND_FLAG, AT(flood), 0, 0, NULL, "hello: as fast as possible, wait for no answer" },
 	{ "stay", KIND_FLAG, AT(stay), 0, 0, NULL, "leave without close_notify" },
+	{ "prefix", KIND_TEXT, AT(prefix), 0, 0, "IPV6/BITS", "clients have addresses of this prefix, which is routed here" },
 	{ "timeout", KIND_REAL, AT(timeout), 0.001, 3600, "SECONDS", "a question unanswered so long is lost (2)" },
 	{ "handshake-timeout", KIND_REAL, AT(handshake_timeout), 0.01, 3600, "SECONDS",
 	  "a handshake unfinished so long has failed (10)" },

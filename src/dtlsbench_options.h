@@ -45,6 +45,7 @@ struct bench_options {
 	uint32_t order;    /* enum bench_order */
 	uint32_t mix_handshakes, mix_records, mix_idle; /* --mix */
 	bool lean, resume, no_tickets, plain, ahead, flood, stay, quiet;
+	const char *prefix; /* of the clients' addresses */
 	const char *json, *csv, *svg;
 };
 

@@ -100,7 +100,7 @@ int run_init(struct run *r, const struct bench_options *o, uint32_t clients, con
 	report_init(&r->report, o->mode_name, o->server_text, time(NULL));
 	if (!o->quiet)
 		progress_init(&r->progress, stderr);
-	r->source = source_new(&o->server, clients, err, err_size);
+	r->source = source_new(&o->server, clients, o->prefix, err, err_size);
 	if (!r->source)
 		return -1;
 	r->crowd = crowd_new(r->source, &setup, &events);

@@ -15,21 +15,26 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_PEER 0x7f400001u /* 127.64.0.1 */
+#include "wire.h"
+
+#define FIRST_PEER "::ffff:127.64.0.1"
+#define PREFIX_BITS_MAX 96     /* the peer's number has the 32 behind them */
 #define HEAD 64                /* what is copied when bodies are skipped */
 #define BUFFER 65536
 #define STRIDE (BUFFER + 3 * 64) /* not a power of two: the heads of all buffers would share cache lines */
 #define QUEUE_BYTES (16 << 20)
 #define OTHER_DESCRIPTORS 32 /* what a process has open besides one socket for each peer */
 
-#define OUT_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
-#define IN_CONTROL (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int)))
+#define OUT_CONTROL (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
+#define IN_CONTROL (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
 
 struct source {
 	struct sockaddr_storage server;
 	socklen_t server_len;
 	uint32_t peers;
 	bool skip;
+	struct in6_addr first; /* by address: peer 0's */
+	unsigned number_at;    /* in first: the four bytes to which a peer's number is added */
 	int fd;     /* by address: the one socket. By port: the epoll that waits for all of them */
 	int *ports; /* by port: each peer's socket, -1 until it speaks. NULL: by address */
 	uint8_t *buffers;
@@ -52,34 +57,60 @@ static void deepen_queues(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
+static void set_fragment(int fd, bool fragment)
+{
+	const int four = fragment ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
+	const int six = fragment ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_DO;
+
+	/* a socket has one of them, or both */
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &four, sizeof(four));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &six, sizeof(six));
+}
+
 /* Don't-fragment, as clients of DTLS set it; GRO where the kernel has it. */
 static int open_socket(int family)
 {
-	const int on = 1, v4 = IP_PMTUDISC_DO, v6 = IPV6_PMTUDISC_DO;
+	const int on = 1;
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (family == AF_INET)
-		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
-	else
-		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+	set_fragment(fd, false);
 	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	return fd;
 }
 
+/* An IPv6 socket speaks IPv4, too, with mapped addresses (RFC 4291 2.5.5.2). */
 static int open_shared(struct source *s)
 {
-	const struct sockaddr_in any = { .sin_family = AF_INET };
-	const int on = 1;
+	const struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	const int on = 1, off = 0;
 
-	s->fd = open_socket(AF_INET);
+	s->fd = open_socket(AF_INET6);
 	if (s->fd < 0)
 		return s->fd;
 	deepen_queues(s->fd);
-	if (setsockopt(s->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) ||
+	/* IPV6_FREEBIND: from any address that is routed here, though no device has it */
+	if (setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
+	    setsockopt(s->fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)) ||
+	    setsockopt(s->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) ||
 	    bind(s->fd, (const struct sockaddr *)&any, sizeof(any)))
 		return -errno;
+	return 0;
+}
+
+static int read_prefix(struct source *s, const char *prefix, char *err, size_t err_size)
+{
+	char address[INET6_ADDRSTRLEN], rest;
+	unsigned bits;
+
+	if (sscanf(prefix, "%45[^/]/%3u%c", address, &bits, &rest) != 2 || bits > PREFIX_BITS_MAX || bits % 8 ||
+	    inet_pton(AF_INET6, address, &s->first) != 1) {
+		snprintf(err, err_size, "--prefix '%s': give IPV6/BITS with up to %d bits, a multiple of 8, as in fd64::/64",
+			 prefix, PREFIX_BITS_MAX);
+		return -EINVAL;
+	}
+	s->number_at = bits / 8;
 	return 0;
 }
 
@@ -135,9 +166,9 @@ static void control_init(struct msghdr *h)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(h);
 
-	c->cmsg_level = IPPROTO_IP;
-	c->cmsg_type = IP_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+	c->cmsg_level = IPPROTO_IPV6;
+	c->cmsg_type = IPV6_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(struct in6_pktinfo));
 	c = CMSG_NXTHDR(h, c);
 	c->cmsg_level = SOL_UDP;
 	c->cmsg_type = UDP_SEGMENT;
@@ -165,7 +196,30 @@ static void messages_init(struct source *s)
 	}
 }
 
-struct source *source_new(const struct addr *server, uint32_t peers, char *err, size_t err_size)
+/* A socket for each peer, or one for all, which knows IPv4 addresses as mapped ones. */
+static int open_all(struct source *s, const struct addr *server, const char *prefix, char *err, size_t err_size)
+{
+	struct addr mapped = *server;
+
+	s->server_len = addr_to_sockaddr(server, &s->server);
+	if (!prefix && (server->family != AF_INET || !addr_is_loopback(server)))
+		return open_ports(s, err, err_size);
+	if (prefix && server->family != AF_INET6) {
+		snprintf(err, err_size, "--prefix is for servers with an IPv6 address");
+		return -EINVAL;
+	}
+	if (prefix && read_prefix(s, prefix, err, err_size) != 0)
+		return -EINVAL;
+	if (!prefix) {
+		inet_pton(AF_INET6, FIRST_PEER, &s->first);
+		s->number_at = 12;
+	}
+	mapped.family = AF_INET6; /* its bytes are those of the mapped address already */
+	s->server_len = addr_to_sockaddr(&mapped, &s->server);
+	return open_shared(s);
+}
+
+struct source *source_new(const struct addr *server, uint32_t peers, const char *prefix, char *err, size_t err_size)
 {
 	struct source *s = calloc(1, sizeof(*s));
 	int rc = -ENOMEM;
@@ -175,12 +229,10 @@ struct source *source_new(const struct addr *server, uint32_t peers, char *err, 
 	if (s) {
 		s->fd = -1;
 		s->peers = peers;
-		s->server_len = addr_to_sockaddr(server, &s->server);
 		s->buffers = malloc((size_t)SOURCE_BATCH * STRIDE);
 	}
 	if (s && s->buffers)
-		rc = server->family == AF_INET && addr_is_loopback(server) ? open_shared(s) :
-									     open_ports(s, err, err_size);
+		rc = open_all(s, server, prefix, err, err_size);
 	if (rc == 0) {
 		messages_init(s);
 		return s;
@@ -206,6 +258,16 @@ void source_free(struct source *s)
 	free(s);
 }
 
+void source_fragment(struct source *s, bool fragment)
+{
+	for (uint32_t i = 0; s->ports && i < s->peers; i++) {
+		if (s->ports[i] >= 0)
+			set_fragment(s->ports[i], fragment);
+	}
+	if (!s->ports)
+		set_fragment(s->fd, fragment);
+}
+
 void source_skip_bodies(struct source *s, bool skip)
 {
 	s->skip = skip;
@@ -213,9 +275,21 @@ void source_skip_bodies(struct source *s, bool skip)
 
 /* ---- out ---- */
 
+static uint32_t get_number(const uint8_t *p)
+{
+	return (uint32_t)wire_get16(p) << 16 | wire_get16(p + 2);
+}
+
+static void put_number(uint8_t *p, uint32_t v)
+{
+	wire_put16(p, (uint16_t)(v >> 16));
+	wire_put16(p + 2, (uint16_t)v);
+}
+
 static void parcel_pack(struct source *s, unsigned i, const struct parcel *p)
 {
-	const struct in_pktinfo from = { .ipi_spec_dst.s_addr = htonl(FIRST_PEER + p->peer) };
+	struct in6_pktinfo from = { .ipi6_addr = s->first };
+	uint8_t *number = from.ipi6_addr.s6_addr + s->number_at;
 	bool run = p->segment && p->segment < p->len;
 	struct msghdr *h = &s->out[i].msg_hdr;
 	struct cmsghdr *c, *segment;
@@ -227,6 +301,7 @@ static void parcel_pack(struct source *s, unsigned i, const struct parcel *p)
 	h->msg_controllen = OUT_CONTROL;
 	c = CMSG_FIRSTHDR(h);
 	segment = CMSG_NXTHDR(h, c);
+	put_number(number, get_number(number) + p->peer);
 	memcpy(CMSG_DATA(c), &from, sizeof(from));
 	memcpy(CMSG_DATA(segment), &p->segment, sizeof(p->segment));
 	if (s->ports) { /* a connected socket has its address: only the segment's length is left to say */
@@ -292,14 +367,15 @@ static void message_ready(struct source *s, unsigned i)
 static bool parcel_unpack(struct source *s, unsigned i, struct parcel *p)
 {
 	struct msghdr *h = &s->in[i].msg_hdr;
-	struct in_pktinfo to;
+	struct in6_pktinfo to;
 	int segment;
 
 	*p = (struct parcel){ .peer = UINT32_MAX, .data = s->in_iov[i].iov_base, .len = s->in[i].msg_len };
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&to, CMSG_DATA(c), sizeof(to));
-			p->peer = ntohl(to.ipi_addr.s_addr) - FIRST_PEER;
+			p->peer = get_number(to.ipi6_addr.s6_addr + s->number_at) -
+				  get_number(s->first.s6_addr + s->number_at);
 		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
 			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
 			p->segment = (uint16_t)segment;

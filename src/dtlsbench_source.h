@@ -2,10 +2,10 @@
 /*
  * dtlsbench_source: the sockets of the load generator, which speak for up to millions of peers.
  *
- * A server on 127.0.0.0/8 sees each peer at an address of its own: one socket, bound to the wildcard address,
- * chooses 127.64.0.1 and up for each datagram with packet info, and packet info says which peer an answer is
- * for. Any other server sees one source port for each peer, which costs a socket each. Peers may be mixed
- * freely within one call of either direction.
+ * A server on 127.0.0.0/8 sees each peer at an address of its own, 127.64.0.1 and up; so does a server that is asked
+ * from an IPv6 prefix which is routed to this machine. One socket, bound to the wildcard address, chooses the address
+ * for each datagram with packet info, and packet info says which peer an answer is for. Any other server sees one
+ * source port for each peer, which costs a socket each. Peers may be mixed freely within one call of either direction.
  */
 #ifndef DTLSD_DTLSBENCH_SOURCE_H
 #define DTLSD_DTLSBENCH_SOURCE_H
@@ -30,9 +30,15 @@ struct parcel {
 
 struct source;
 
-/* Speaks for peers 0 to peers - 1. NULL: err says what and why. */
-struct source *source_new(const struct addr *server, uint32_t peers, char *err, size_t err_size);
+/*
+ * Speaks for peers 0 to peers - 1. prefix, or NULL: "fd64::/64"; a peer's number is added to the 32 bits behind it, so
+ * peers share a /64 with a prefix of 64 bits, and have one each with a prefix of 32. NULL: err says what and why.
+ */
+struct source *source_new(const struct addr *server, uint32_t peers, const char *prefix, char *err, size_t err_size);
 void source_free(struct source *s);
+
+/* Whether datagrams longer than the path's MTU leave in fragments; else they are an error, as at first. */
+void source_fragment(struct source *s, bool fragment);
 
 /* From now on only the first bytes of what arrives are copied: enough to count by. */
 void source_skip_bodies(struct source *s, bool skip);

@@ -332,25 +332,25 @@ static void ask_sample(struct traffic *t, uint32_t clients, uint32_t wanted)
 }
 
 /* An even sample of all clients that hold a session must echo. Those that do not are unanswered. */
-static int verify(struct traffic *t)
+static int verify(struct traffic *t, const char *asked, const char *echoed)
 {
 	uint32_t clients = traffic_clients(t->o);
-	uint64_t lost = t->ledger.lost;
 	uint32_t wanted = t->o->verify < clients ? t->o->verify : clients;
-	uint64_t open = 0;
+	uint64_t lost = t->ledger.lost, open = 0;
 
 	if (wanted == 0 || run_over(t->run))
 		return 0;
 	t->verified = calloc(clients, 1);
 	if (!t->verified)
 		return -ENOMEM;
+	t->verified_count = 0;
 	for (uint32_t i = 0; i < wanted; i++)
 		open += crowd_state(t->run->crowd, (uint32_t)((uint64_t)i * clients / wanted)) == CLIENT_OPEN;
 	for (unsigned i = 0; i < VERIFY_TRIES && t->verified_count < open; i++)
 		ask_sample(t, clients, wanted);
 	t->ledger.lost = lost;
-	report_add_figure(&t->run->report, "sessions_asked", "", (double)open);
-	report_add_figure(&t->run->report, "sessions_that_echoed", "", (double)t->verified_count);
+	report_add_figure(&t->run->report, asked, "", (double)open);
+	report_add_figure(&t->run->report, echoed, "", (double)t->verified_count);
 	t->run->unanswered += open - t->verified_count;
 	free(t->verified);
 	t->verified = NULL;
@@ -411,6 +411,10 @@ static void report_lateness(struct traffic *t)
 /* Of few sessions' share in the memory nothing can be said: what else the server does is more. */
 static void report_memory(struct run *r, int64_t before, int64_t held, uint32_t sessions)
 {
+	int64_t own = proc_rss(getpid());
+
+	if (own > 0)
+		report_add_figure(&r->report, "own_rss", "bytes", (double)own);
 	if (before < 0 || held < 0)
 		return;
 	report_add_figure(&r->report, "server_rss_before", "bytes", (double)before);
@@ -428,15 +432,20 @@ static int64_t server_rss(const struct bench_options *o)
 	return proc_rss((pid_t)o->server_pid);
 }
 
+/* Each session, or a sample, speaks at the beginning, so that it is a used one that sits there, and at the end. */
+static int idle(struct traffic *t)
+{
+	int rc = verify(t, "sessions_asked_at_first", "sessions_that_echoed_at_first");
+
+	sit(t);
+	return rc;
+}
+
 static void work(struct traffic *t)
 {
 	struct meter m = {0};
 	uint64_t answered, opened = 0;
 
-	if (t->o->mode == BENCH_IDLE) {
-		sit(t);
-		return;
-	}
 	if (t->o->warmup)
 		phase(t, t->o->warmup, t->o->duration);
 	answered = t->answered;
@@ -457,43 +466,53 @@ static void work(struct traffic *t)
 	t->run->unanswered += t->ledger.lost;
 }
 
-int traffic_run(struct run *r)
+/* Opens the sessions, and does with them what the mode says. */
+static int hold(struct traffic *t)
 {
-	const struct bench_options *o = r->o;
-	struct traffic t;
+	const struct bench_options *o = t->o;
+	struct run *r = t->run;
 	struct meter m = {0};
 	int64_t before;
-	uint32_t opened = 0;
-	int rc = traffic_init(&t, r);
+	uint32_t opened;
+	int rc = 0;
 
-	if (rc == 0 && o->server_pid && !o->plain) {
+	if (o->server_pid) {
 		/* the pages of code that any session needs are not to be counted to the many */
 		run_open(r, 0, 1, false);
 		run_close(r, 0, 1);
 	}
 	before = server_rss(o);
-	if (rc == 0 && !o->plain) {
-		meter_start(r, &m);
-		opened = run_open(r, 0, o->sessions, o->mode == BENCH_IDLE && o->rate > 0);
-		meter_stop(r, &m);
-		report_add_figure(&r->report, "sessions_opened", "", opened);
-		run_report_rate(r, &m, "opening", opened);
-	}
-	if (rc == 0 && (opened || o->plain)) {
-		int64_t held = server_rss(o);
+	meter_start(r, &m);
+	opened = run_open(r, 0, o->sessions, o->mode == BENCH_IDLE && o->rate > 0);
+	meter_stop(r, &m);
+	report_add_figure(&r->report, "sessions_opened", "", opened);
+	run_report_rate(r, &m, "opening", opened);
+	if (opened == 0)
+		return 0;
+	if (o->mode == BENCH_IDLE)
+		rc = idle(t);
+	report_memory(r, before, server_rss(o), opened);
+	if (o->mode != BENCH_IDLE)
+		work(t);
+	if (rc == 0 && o->mode != BENCH_ECHO && o->mode != BENCH_LATENCY)
+		rc = verify(t, "sessions_asked", "sessions_that_echoed");
+	run_close(r, 0, traffic_clients(o));
+	report_add_figure(&r->report, "closed_by_server", "", (double)r->lost_sessions);
+	if (before >= 0)
+		report_add_figure(&r->report, "server_rss_after", "bytes", (double)server_rss(o));
+	return rc;
+}
 
-		report_memory(r, before, held, opened);
+int traffic_run(struct run *r)
+{
+	struct traffic t;
+	int rc = traffic_init(&t, r);
+
+	if (rc == 0 && r->o->plain)
 		work(&t);
-		if (!o->plain && !(o->mode == BENCH_ECHO || o->mode == BENCH_LATENCY))
-			rc = verify(&t);
-		if (!o->plain)
-			run_close(r, 0, traffic_clients(o));
-		report_add_figure(&r->report, "closed_by_server", "", (double)r->lost_sessions);
-		held = server_rss(o);
-		if (held >= 0)
-			report_add_figure(&r->report, "server_rss_after", "bytes", (double)held);
-	}
-	if (!o->plain)
+	else if (rc == 0)
+		rc = hold(&t);
+	if (!r->o->plain)
 		run_report_handshakes(r);
 	run_report_times(r, "echo", &r->times);
 	ledger_free(&t.ledger);
