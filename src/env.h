@@ -14,6 +14,7 @@ struct metrics;
 struct record_cache;
 struct bus;
 struct handler;
+struct session_store;
 struct steps;
 
 #define ENV_SCRATCH (64 * 1024)
@@ -24,6 +25,7 @@ struct env {
 	struct metrics *metrics;
 	struct record_cache *cache;
 	const struct handler *handler; /* of its sessions */
+	struct session_store *store;  /* where they are kept */
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
 	struct bus *bus;              /* to the other workers */
 	struct steps *steps;          /* the expensive ones that this turn still has */

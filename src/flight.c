@@ -71,14 +71,21 @@ static int flight_grow(struct flight *f, size_t need)
 	return 0;
 }
 
-void flight_fit(struct flight *f)
+size_t flight_packed_size(const struct flight *f)
 {
-	uint8_t *data = f->used ? realloc(f->data, f->used) : NULL;
+	return sizeof(*f) + f->used;
+}
 
-	if (!data)
-		return;
-	f->data = data;
-	f->size = f->used;
+struct flight *flight_pack(struct flight *f, void *room)
+{
+	struct flight *packed = room;
+
+	*packed = *f;
+	packed->data = (uint8_t *)(packed + 1);
+	packed->size = f->used;
+	memcpy(packed->data, f->data, f->used);
+	flight_free(f);
+	return packed;
 }
 
 int flight_push(struct flight *f, const uint8_t *data, size_t len)

@@ -33,8 +33,10 @@ void flight_begin(struct flight *f);
  * later epoch. 0, -ENOMEM, -EMSGSIZE (FLIGHT_BYTES_MAX), -EBADMSG (not that); then nothing is appended.
  */
 int flight_push(struct flight *f, const uint8_t *data, size_t len);
-/* Nothing more will be appended for long: what was reserved for that is given back. */
-void flight_fit(struct flight *f);
+/* Nothing more will be appended: what the flight takes as one piece of memory. */
+size_t flight_packed_size(const struct flight *f);
+/* Moves it there. f is no more; what is returned lies in room, aligned as for malloc, and flight_free is not for it. */
+struct flight *flight_pack(struct flight *f, void *room);
 bool flight_empty(const struct flight *f);
 bool flight_has_ccs(const struct flight *f); /* it ends our side of the handshake */
 

@@ -568,7 +568,6 @@ struct flight *handshake_take_final(struct handshake *h)
 	if (gnutls_session_is_resumed(h->session))
 		return NULL;
 	h->out.flight = NULL;
-	flight_fit(final);
 	return final;
 }
 

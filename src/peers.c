@@ -90,7 +90,7 @@ static void remove_session(struct peers *p, struct session *s)
 	session_release(s);
 	if (!s->rival)
 		census_leave(p->census, &s->node.flow.peer);
-	session_free(p->store, s);
+	session_free(s);
 	note_freed(p);
 }
 
@@ -171,11 +171,12 @@ void peers_refuse_memory(struct peers *p, const struct flow *flow)
 /* A session with what the handshake came to. NULL: that is nothing, and the peer was told. */
 static struct session *found_session(struct peers *p, struct handshake *h, struct handshake_result *result)
 {
-	struct session *s = NULL;
+	struct flight *final;
+	struct session *s;
 
 	if (!handshake_finish(h, result))
 		return NULL;
-	s = session_new(p->store, p->env, &result->record, result->identity);
+	s = session_new(p->env, &result->record, result->identity);
 	explicit_bzero(&result->record, sizeof(result->record));
 	free(result->identity);
 	if (!s) {
@@ -184,8 +185,9 @@ static struct session *found_session(struct peers *p, struct handshake *h, struc
 		return NULL;
 	}
 	s->node.flow = handshake_node(h)->flow;
-	s->final = handshake_take_final(h);
-	s->final_mtu = (uint16_t)result->mtu;
+	final = handshake_take_final(h);
+	if (final)
+		session_keep_final(s, final, result->mtu);
 	s->hello_tag = peers_hello_tag(p, handshake_random(h));
 	s->serial = ++p->serial;
 	s->listener = (uint16_t)handshake_listener(h);
@@ -386,8 +388,8 @@ int peers_init(struct peers *p, uint64_t now_ms)
 		return -ENOMEM;
 	p->sessions = table_new(&p->hash_key);
 	p->handshakes = table_new(&p->hash_key);
-	p->store = session_store_new();
-	return p->sessions && p->handshakes && p->store ? 0 : -ENOMEM;
+	p->env->store = session_store_new();
+	return p->sessions && p->handshakes && p->env->store ? 0 : -ENOMEM;
 }
 
 static void drop_session(void *ctx, struct table_node *n)
@@ -417,6 +419,6 @@ void peers_clear(struct peers *p)
 		table_free(p->handshakes);
 	if (p->sessions)
 		table_free(p->sessions);
-	if (p->store)
-		session_store_free(p->store);
+	if (p->env->store)
+		session_store_free(p->env->store);
 }

@@ -34,7 +34,6 @@ struct peers {
 	struct siphash_key hash_key;
 	struct table *sessions;
 	struct table *handshakes;
-	struct session_store *store;
 	struct wheel session_timers;
 	struct wheel handshake_timers;
 	struct place half_open; /* oldest first; who has gone on since is taken out when he is met */

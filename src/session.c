@@ -18,14 +18,18 @@
 /* The least time between two answers to something that could be a replay. */
 #define ASK_AGAIN_MS 200
 
-/* Sizes that sessions are kept in; an identity that would need more is kept apart. */
+/*
+ * Sizes that sessions and their final flights are kept in; what would need more is kept apart. In malloc's heap a
+ * million final flights would be given back in one long pause.
+ */
 #define STORE_STEP 16
 #define STORE_CLASSES 32
+#define STORE_MAX (STORE_STEP * STORE_CLASSES)
 
 static_assert(offsetof(struct session, record) == 176, "struct session has grown");
 
 struct session_store {
-	struct pool *pool[STORE_CLASSES]; /* of sessions of STORE_STEP * (index + 1) bytes; NULL: there were none yet */
+	struct pool *pool[STORE_CLASSES]; /* of STORE_STEP * (index + 1) bytes; NULL: nothing was of that size yet */
 };
 
 /* ---- time ---- */
@@ -84,27 +88,28 @@ void session_store_free(struct session_store *st)
 	free(st);
 }
 
-static struct session *store_get(struct session_store *st, size_t size)
+static size_t store_class(size_t size)
 {
-	size_t class = (size - 1) / STORE_STEP;
-	struct session *s;
-
-	if (!st->pool[class])
-		st->pool[class] = pool_new((class + 1) * STORE_STEP);
-	s = st->pool[class] ? pool_get(st->pool[class]) : NULL;
-	if (s)
-		s->store_class = (uint8_t)class;
-	return s;
+	assert(size > 0 && size <= STORE_MAX);
+	return (size - 1) / STORE_STEP;
 }
 
-struct session *session_new(struct session_store *st, struct env *env, const struct record_state *record,
-			    const char *identity)
+static void *store_get(struct session_store *st, size_t size)
+{
+	struct pool **pool = &st->pool[store_class(size)];
+
+	if (!*pool)
+		*pool = pool_new((store_class(size) + 1) * STORE_STEP);
+	return *pool ? pool_get(*pool) : NULL;
+}
+
+struct session *session_new(struct env *env, const struct record_state *record, const char *identity)
 {
 	size_t keys = record_size(record->cipher), size = offsetof(struct session, record) + keys;
 	size_t name = identity ? strlen(identity) + 1 : 0;
-	bool inside = size + name <= STORE_CLASSES * STORE_STEP;
+	bool inside = size + name <= STORE_MAX;
 	char *copy = inside ? NULL : strdup(identity);
-	struct session *s = inside || copy ? store_get(st, inside ? size + name : size) : NULL;
+	struct session *s = inside || copy ? store_get(env->store, inside ? size + name : size) : NULL;
 
 	if (!s) {
 		free(copy);
@@ -113,6 +118,7 @@ struct session *session_new(struct session_store *st, struct env *env, const str
 	memcpy(&s->record, record, keys);
 	if (name)
 		s->identity = inside ? memcpy((char *)s + size, identity, name) : copy;
+	s->store_class = (uint8_t)store_class(inside ? size + name : size);
 	s->env = env;
 	s->opened_at = (uint32_t)(env->now / 1000);
 	s->answered_at = (uint32_t)env->now - ASK_AGAIN_MS;
@@ -120,13 +126,38 @@ struct session *session_new(struct session_store *st, struct env *env, const str
 	return s;
 }
 
-void session_free(struct session_store *st, struct session *s)
+void session_free(struct session *s)
 {
 	size_t size = (s->store_class + 1U) * (size_t)STORE_STEP;
 
 	if (s->identity && (uintptr_t)s->identity - (uintptr_t)s >= size)
 		free((void *)(uintptr_t)s->identity);
-	pool_put(st->pool[s->store_class], s);
+	pool_put(s->env->store->pool[s->store_class], s);
+}
+
+void session_keep_final(struct session *s, struct flight *final, size_t mtu)
+{
+	size_t size = flight_packed_size(final);
+	void *room = size <= STORE_MAX ? store_get(s->env->store, size) : NULL;
+
+	s->final_mtu = (uint16_t)mtu;
+	if (room)
+		s->final = flight_pack(final, room);
+	else if (size > STORE_MAX)
+		s->final = final;
+	else
+		flight_free(final); /* no memory: the peer may have to begin again */
+}
+
+static void forget_final(struct session *s)
+{
+	size_t size = flight_packed_size(s->final);
+
+	if (size <= STORE_MAX)
+		pool_put(s->env->store->pool[store_class(size)], s->final);
+	else
+		flight_free(s->final);
+	s->final = NULL;
 }
 
 /* ---- sending ---- */
@@ -189,12 +220,6 @@ void session_close(struct session *s, enum session_end why)
 	/* who has a new session cannot read this one any more */
 	if (why != SESSION_END_REPLACED)
 		send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_CLOSE_NOTIFY);
-}
-
-static void forget_final(struct session *s)
-{
-	flight_free(s->final);
-	s->final = NULL;
 }
 
 static int send_final(void *ctx, const uint8_t *data, size_t len)

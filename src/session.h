@@ -63,14 +63,15 @@ struct session {
 
 #define SESSION_HEARD_MS 10 /* 32 bits of them are more than a year, the longest idle time-out */
 
-/* Where a worker keeps its sessions: each takes what its cipher and its identity need. */
+/* Where a worker keeps its sessions, env->store: each takes what its cipher and its identity need. */
 struct session_store;
 struct session_store *session_store_new(void);      /* NULL: out of memory */
 void session_store_free(struct session_store *st);  /* asserts that no session is out */
 /* Opened and heard of now; record and identity (NULL: nobody) are copied. The rest is zero. NULL: out of memory. */
-struct session *session_new(struct session_store *st, struct env *env, const struct record_state *record,
-			    const char *identity);
-void session_free(struct session_store *st, struct session *s); /* after session_release */
+struct session *session_new(struct env *env, const struct record_state *record, const char *identity);
+void session_free(struct session *s); /* after session_release */
+/* Our last flight, for the peer that asks for it again; it is the session's from then on. mtu: what it is cut for. */
+void session_keep_final(struct session *s, struct flight *final, size_t mtu);
 
 /* The session that a node of the session table lies in. */
 static inline struct session *session_of_node(struct table_node *n)
