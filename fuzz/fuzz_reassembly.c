@@ -7,6 +7,7 @@
  * input where an overlap is to lie.
  */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "fuzz.h"
@@ -40,26 +41,54 @@ static void model_clear(struct model_message *m)
 	m->known = 0;
 }
 
+/*
+ * The next places from at on and before end that nothing has come for; a loop over the bytes would be most of what
+ * the fuzzer does. false: there are none.
+ */
+static bool next_gap(const struct model_message *m, uint32_t at, uint32_t end, uint32_t *from, uint32_t *to)
+{
+	const uint8_t *first = memchr(m->marks + at, 0, end - at), *last;
+
+	if (!first)
+		return false;
+	*from = (uint32_t)(first - m->marks);
+	last = memchr(first, 1, end - *from);
+	*to = last ? (uint32_t)(last - m->marks) : end;
+	return true;
+}
+
 static size_t model_new_bytes(const struct model_message *m, const struct handshake_fragment *f)
 {
+	uint32_t at = f->offset, end = f->offset + f->fragment_length, from;
 	size_t n = 0;
 
-	for (uint32_t i = f->offset; i < f->offset + f->fragment_length; i++)
-		n += !m->marks[i];
+	for (; next_gap(m, at, end, &from, &at); n += at - from)
+		continue;
 	return n;
 }
 
 static void model_store(struct model_message *m, const struct handshake_fragment *f)
 {
+	uint32_t at = f->offset, end = f->offset + f->fragment_length, from;
+
 	m->begun = true;
 	m->type = f->type;
 	m->length = f->length;
-	for (uint32_t i = 0; i < f->fragment_length; i++)
-		if (!m->marks[f->offset + i]) {
-			m->marks[f->offset + i] = 1;
-			m->bytes[f->offset + i] = f->body[i];
-			m->known++;
-		}
+	while (next_gap(m, at, end, &from, &at)) {
+		memset(m->marks + from, 1, at - from);
+		memcpy(m->bytes + from, f->body + (from - f->offset), at - from);
+		m->known += at - from;
+	}
+}
+
+/* What stands in a message from that place on. */
+static const uint8_t *content(uint16_t message_seq, uint32_t offset)
+{
+	static uint8_t bytes[65536 * 2 + 256];
+
+	for (size_t i = 0; bytes[1] == 0 && i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	return bytes + message_seq % 256 + offset;
 }
 
 /* A fragment as classify would give it. */
@@ -78,8 +107,7 @@ static struct handshake_fragment read_fragment(struct fuzz_input *in, uint16_t e
 		f.offset = f.length ? f.offset % f.length : 0;
 	if (f.fragment_length > f.length - f.offset)
 		f.fragment_length = f.length - f.offset;
-	for (uint32_t i = 0; i < f.fragment_length; i++)
-		body[i] = (uint8_t)((f.offset + i) * 7 + (f.offset + i) / 256 + f.message_seq);
+	memcpy(body, content(f.message_seq, f.offset), f.fragment_length);
 	if (flags & 0x80 && f.fragment_length) /* says something else than the others */
 		body[0] ^= fuzz_u8(in), body[f.fragment_length - 1] ^= 0x55;
 	return f;
