@@ -85,9 +85,11 @@ static void model_store(struct model_message *m, const struct handshake_fragment
 static const uint8_t *content(uint16_t message_seq, uint32_t offset)
 {
 	static uint8_t bytes[65536 * 2 + 256];
+	static bool made;
 
-	for (size_t i = 0; bytes[1] == 0 && i < sizeof(bytes); i++)
+	for (size_t i = 0; !made && i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	made = true;
 	return bytes + message_seq % 256 + offset;
 }
 
