@@ -53,7 +53,6 @@ def on_the_wire(server, size):
 class Generator:
     def __init__(self, builddir, cpu):
         self.pin = ("taskset", "-c", str(cpu))
-        self.load = os.path.join(builddir, "bench", "load")
         self.dtlsbench = os.path.join(builddir, "src", "dtlsbench")
 
     def _command(self, server, mode, **options):
@@ -100,9 +99,12 @@ class Generator:
                 **{key: echo[f"{key}_ns"] for key in ("p50", "p99", "p99_9", "max")}}
 
     def idle(self, server, sessions, settle):
-        """By bench/load, which lets each session echo once before it sits there."""
-        return run([*self.pin, self.load, "--pid", str(server.pid), "--sessions", str(sessions),
-                    "--settle", str(settle), "idle", server.address])
+        """Each session echoes once before it sits there."""
+        found = run(self._command(server, "idle", sessions=sessions, settle=settle, verify="all",
+                                  duration=0.1))["results"]
+        return {"before_kb": found["server_rss_before"] // 1024, "held_kb": found["server_rss_held"] // 1024,
+                "after_kb": found["server_rss_after"] // 1024,
+                "bytes_per_session": (found["server_rss_held"] - found["server_rss_before"]) / sessions}
 
     @contextlib.contextmanager
     def storm(self, server, rate):

@@ -25,11 +25,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
-#include "secure.h"
-#include "shake.h"
-#include "source.h"
+#include "addr.h"
+#include "classify.h"
+#include "dtlsbench_crowd.h"
+#include "dtlsbench_shake.h"
+#include "dtlsbench_source.h"
 #include "util.h"
+#include "wire.h"
 
 #define SECOND UINT64_C(1000000000)
 #define PROBE_EVERY (SECOND / 1000)
@@ -40,19 +42,25 @@
 #define JUNK_LONG 60000
 #define DATAGRAM_MAX 65507 /* 64 KiB without the headers of UDP and IPv4 */
 #define ECHO_LEN 64
+#define HALFOPEN 8192 /* peers whose answer to the first hello is still waited for */
+#define HANDSHAKES 64
+#define NOBODY UINT32_MAX
 
 struct task {
-	struct sockaddr_in6 server;
+	struct addr server;
 	struct source *source;
+	struct shake_setup setup;
 	uint32_t peers;
 	uint64_t until;
 	uint64_t sent;
 };
 
-static void flush_out(struct task *t, struct parcel *p, unsigned *n)
+static void send_all(struct task *t, struct parcel *p, unsigned *n)
 {
-	if (*n)
-		source_send(t->source, p, *n);
+	int error = *n ? source_send(t->source, p, *n) : 0;
+
+	if (error)
+		die("sending: %s", strerror(-error));
 	t->sent += *n;
 	*n = 0;
 }
@@ -62,68 +70,144 @@ static void run_hello(struct task *t)
 	static struct shake hello;
 	struct parcel p[BURST];
 
-	shake_begin(&hello, NULL);
+	shake_begin(&hello, &t->setup, NULL);
 	source_skip_bodies(t->source, true);
 	for (uint32_t peer = 0; mono_ns() < t->until;) {
 		unsigned n = 0;
 
 		for (; n < BURST; n++, peer = (peer + 1) % t->peers)
 			p[n] = (struct parcel){ .peer = peer, .data = hello.flight, .len = hello.flight_len };
-		flush_out(t, p, &n);
+		send_all(t, p, &n);
 	}
+	shake_end(&hello);
 }
 
-/* A HelloVerifyRequest: a handshake record with message type 3. */
-static bool is_challenge(const struct parcel *p)
+struct halfopen {
+	struct shake shake;
+	uint32_t peer; /* NOBODY: none waits here */
+};
+
+/* The peer begins; whoever waited in its place is forgotten. */
+static struct parcel halfopen_begin(struct halfopen *h, uint32_t peer, const struct shake_setup *setup)
 {
-	return p->len > RECORD_HEADER && p->data[0] == CONTENT_HANDSHAKE && p->data[RECORD_HEADER] == 3;
+	shake_end(&h->shake);
+	shake_begin(&h->shake, setup, NULL);
+	h->peer = peer;
+	return (struct parcel){ .peer = peer, .data = h->shake.flight, .len = h->shake.flight_len };
+}
+
+/* The second hello, if this is the HelloVerifyRequest that the peer waits for. */
+static bool halfopen_answer(struct halfopen *h, const struct parcel *in, struct parcel *out)
+{
+	size_t len = in->segment && in->segment < in->len ? in->segment : in->len;
+
+	if (h->peer != in->peer || shake_feed(&h->shake, in->data, len) != SHAKE_SEND)
+		return false;
+	h->peer = NOBODY;
+	*out = (struct parcel){ .peer = in->peer, .data = h->shake.flight, .len = h->shake.flight_len };
+	return true;
 }
 
 static void run_halfopen(struct task *t)
 {
-	struct shake *peers = xcalloc(t->peers, sizeof(*peers));
-	bool *proved = xcalloc(t->peers, sizeof(*proved));
-	struct parcel out[BATCH], in[BATCH];
+	struct halfopen *waiting = xcalloc(HALFOPEN, sizeof(*waiting));
+	struct parcel out[SOURCE_BATCH], in[SOURCE_BATCH];
 
 	for (uint32_t peer = 0; mono_ns() < t->until;) {
 		unsigned n = 0, got;
 
-		for (; n < BURST; peer = (peer + 1) % t->peers) {
-			struct shake *s = &peers[peer];
-
-			shake_begin(s, NULL);
-			proved[peer] = false;
-			out[n++] = (struct parcel){ .peer = peer, .data = s->flight, .len = s->flight_len };
-		}
-		flush_out(t, out, &n);
+		for (; n < BURST; peer = (peer + 1) % t->peers)
+			out[n++] = halfopen_begin(&waiting[peer % HALFOPEN], peer, &t->setup);
+		send_all(t, out, &n);
 		got = source_receive(t->source, in);
-		for (unsigned i = 0; i < got; i++) {
-			struct shake *s = &peers[in[i].peer % t->peers];
-			bool *done = &proved[in[i].peer % t->peers];
-
-			if (*done || !is_challenge(&in[i]))
-				continue;
-			*done = true;
-			if (shake_feed(s, in[i].data, in[i].segment ? in[i].segment : in[i].len) == SHAKE_SEND)
-				out[n++] = (struct parcel){ .peer = in[i].peer, .data = s->flight,
-							    .len = s->flight_len };
-		}
-		flush_out(t, out, &n);
+		for (unsigned i = 0; i < got; i++)
+			n += halfopen_answer(&waiting[in[i].peer % HALFOPEN], &in[i], &out[n]);
+		send_all(t, out, &n);
 	}
+	for (unsigned i = 0; i < HALFOPEN; i++)
+		shake_end(&waiting[i].shake);
+	free(waiting);
+}
+
+/* ---- real clients ---- */
+
+static struct crowd *crowd_of(struct task *t, const struct crowd_events *events)
+{
+	const struct crowd_setup setup = {
+		.clients = SOURCE_PEERS_MAX,
+		.handshakes = HANDSHAKES,
+		.handles = HANDSHAKES,
+		.lean = &t->setup,
+		.retransmit_ns = SECOND / 5,
+		.timeout_ns = t->until - mono_ns() + LOST_NS,
+		.mtu = 1200,
+	};
+	struct crowd *c = crowd_new(t->source, &setup, events);
+
+	if (!c)
+		die("out of memory");
+	return c;
+}
+
+static void crowd_turn_or_die(struct crowd *c, uint64_t wait_ns)
+{
+	int error = crowd_turn(c, wait_ns);
+
+	if (error)
+		die("sending: %s", strerror(-error));
+}
+
+/* What most of these clients do about what happens to them. */
+static void ignore_client(void *ctx, uint32_t client)
+{
+	(void)ctx;
+	(void)client;
+}
+
+static void ignore_record(void *ctx, uint32_t client, const uint8_t *plain, size_t len, uint64_t now)
+{
+	(void)ctx;
+	(void)client;
+	(void)plain;
+	(void)len;
+	(void)now;
+}
+
+static void ignore_close(void *ctx, uint32_t client, bool answer)
+{
+	(void)ctx;
+	(void)client;
+	(void)answer;
+}
+
+static void count_opened(void *ctx, uint32_t client, uint64_t since, uint64_t now)
+{
+	struct task *t = ctx;
+
+	(void)client;
+	(void)since;
+	(void)now;
+	t->sent++;
 }
 
 static void run_begin(struct task *t)
 {
-	enum { LOT = 256 };
-	static struct secure sessions[LOT];
+	const struct crowd_events events = { .ctx = t, .opened = count_opened, .failed = ignore_client,
+					     .heard = ignore_record, .closed = ignore_close };
+	struct crowd *c = crowd_of(t, &events);
+	uint32_t next = OTHERS;
 
-	for (uint32_t first = 0; mono_ns() < t->until; first += LOT) {
-		client_connect(t->source, OTHERS + first, LOT, 64, sessions);
-		for (unsigned i = 0; i < LOT; i++)
-			secure_free(&sessions[i]);
-		t->sent += LOT;
+	while (mono_ns() < t->until) {
+		for (; crowd_can_open(c); next = next + 1 == SOURCE_PEERS_MAX ? OTHERS : next + 1) {
+			crowd_drop(c, next);
+			crowd_open(c, next, mono_ns());
+		}
+		crowd_turn_or_die(c, PROBE_EVERY);
 	}
+	crowd_free(c);
 }
+
+/* ---- junk ---- */
 
 static uint64_t dice(void)
 {
@@ -142,19 +226,19 @@ static void junk(uint8_t *p, size_t len)
 	size_t claimed;
 
 	for (size_t i = 0; i < len; i += 8)
-		put64(p + i, dice());
-	if (len < RECORD_HEADER || dice() % 4 == 0)
+		wire_put64(p + i, dice());
+	if (len < DTLS_RECORD_HEADER || dice() % 4 == 0)
 		return;
 	p[0] = types[dice() % sizeof(types)];
 	p[1] = 0xfe;
 	p[2] = 0xfd;
-	put16(p + 3, dice() % 2);
-	claimed = len - RECORD_HEADER;
+	wire_put16(p + 3, dice() % 2);
+	claimed = len - DTLS_RECORD_HEADER;
 	if (dice() % 2)
 		claimed = dice() % 2 ? claimed + dice() % 2000 : dice() % (claimed + 1);
-	put16(p + 11, (uint16_t)claimed);
-	if (p[0] == CONTENT_HANDSHAKE && len > RECORD_HEADER)
-		p[RECORD_HEADER] = (uint8_t)(dice() % 24);
+	wire_put16(p + 11, (uint16_t)claimed);
+	if (p[0] == DTLS_HANDSHAKE && len > DTLS_RECORD_HEADER)
+		p[DTLS_RECORD_HEADER] = (uint8_t)(dice() % 24);
 }
 
 static size_t junk_length(void)
@@ -170,7 +254,7 @@ static size_t large_length(void)
 static void flood_with_junk(struct task *t, size_t (*length)(void))
 {
 	static uint8_t room[BURST][DATAGRAM_MAX + 8];
-	struct parcel p[BURST];
+	struct parcel p[BURST], in[SOURCE_BATCH];
 
 	source_skip_bodies(t->source, true);
 	source_fragment(t->source, true);
@@ -182,8 +266,8 @@ static void flood_with_junk(struct task *t, size_t (*length)(void))
 						.len = length() };
 			junk(p[n].data, p[n].len);
 		}
-		flush_out(t, p, &n);
-		(void)source_receive(t->source, p);
+		send_all(t, p, &n);
+		(void)source_receive(t->source, in);
 	}
 }
 
@@ -198,18 +282,18 @@ static void run_large(struct task *t)
 }
 
 /* A fragment of 1480 bytes of UDP from a random address of 127.64.0.0/10, with more to follow. */
-static size_t piece(uint8_t *p, const struct sockaddr_in6 *server)
+static size_t piece(uint8_t *p, const struct addr *server)
 {
 	const size_t len = sizeof(struct iphdr) + 1480;
 	struct iphdr ip = { .version = 4, .ihl = sizeof(ip) / 4, .tot_len = htons((uint16_t)len), .ttl = 64,
 			    .id = (uint16_t)dice(), .frag_off = htons(IP_MF), .protocol = IPPROTO_UDP };
 
 	ip.saddr = htonl(0x7f400000 | (uint32_t)(dice() & 0x3fffff));
-	memcpy(&ip.daddr, server->sin6_addr.s6_addr + 12, sizeof(ip.daddr));
+	memcpy(&ip.daddr, server->ip + 12, sizeof(ip.daddr));
 	memcpy(p, &ip, sizeof(ip));
-	put16(p + sizeof(ip), 4444);
-	put16(p + sizeof(ip) + 2, ntohs(server->sin6_port));
-	put16(p + sizeof(ip) + 4, DATAGRAM_MAX + 8);
+	wire_put16(p + sizeof(ip), 4444);
+	wire_put16(p + sizeof(ip) + 2, server->port);
+	wire_put16(p + sizeof(ip) + 4, DATAGRAM_MAX + 8);
 	return len;
 }
 
@@ -219,9 +303,9 @@ static void run_pieces(struct task *t)
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	uint8_t packet[1500] = {0};
 
-	if (fd < 0 || !IN6_IS_ADDR_V4MAPPED(&t->server.sin6_addr))
+	if (fd < 0 || t->server.family != AF_INET)
 		die("pieces needs a raw socket (be root), and an IPv4 address");
-	memcpy(&to.sin_addr, t->server.sin6_addr.s6_addr + 12, sizeof(to.sin_addr));
+	memcpy(&to.sin_addr, t->server.ip + 12, sizeof(to.sin_addr));
 	while (mono_ns() < t->until) {
 		size_t len = piece(packet, &t->server);
 
@@ -256,130 +340,142 @@ static void print_times(uint64_t *ns, size_t count, size_t lost, bool precedence
 }
 
 struct probe {
-	struct secure secure;
+	struct crowd *crowd;
+	bool open, failed;
 	uint64_t *sent_at; /* 0: answered */
 	uint64_t *took;
 	size_t sent, answered;
 };
 
+static void probe_opened(void *ctx, uint32_t client, uint64_t since, uint64_t now)
+{
+	struct probe *b = ctx;
+
+	(void)client;
+	(void)since;
+	(void)now;
+	b->open = true;
+}
+
+static void probe_failed(void *ctx, uint32_t client)
+{
+	struct probe *b = ctx;
+
+	(void)client;
+	b->failed = true;
+}
+
+/* A server that echoes lines may put two into one record. */
+static void probe_heard(void *ctx, uint32_t client, const uint8_t *plain, size_t len, uint64_t now)
+{
+	struct probe *b = ctx;
+
+	(void)client;
+	for (; len >= ECHO_LEN; len -= ECHO_LEN, plain += ECHO_LEN) {
+		size_t which = 0;
+
+		for (unsigned i = 0; i < 10; i++)
+			which = 10 * which + (plain[i] - (size_t)'0');
+		if (which >= b->sent || !b->sent_at[which])
+			continue;
+		b->took[b->answered++] = now - b->sent_at[which];
+		b->sent_at[which] = 0;
+	}
+}
+
 /* A line of text with its number, since some servers echo lines. */
-static void probe_say(struct probe *b, uint8_t record[static ECHO_LEN + RECORD_OVERHEAD])
+static void probe_say(struct probe *b, uint32_t client)
 {
 	char text[ECHO_LEN + 1];
 
 	snprintf(text, sizeof(text), "%010zu%*s", b->sent, ECHO_LEN - 10, "\n");
-	secure_seal(&b->secure, CONTENT_DATA, (const uint8_t *)text, ECHO_LEN, record);
+	b->sent_at[b->sent++] = mono_ns();
+	crowd_say(b->crowd, client, (const uint8_t *)text, ECHO_LEN, false);
 }
 
-static void probe_hear(struct probe *b, const uint8_t *line, uint64_t now)
+/* Opens one client's session. false: refused, or not done by then. */
+static bool connect_one(struct probe *b, uint32_t client, uint64_t until)
 {
-	size_t which = 0;
-
-	for (unsigned i = 0; i < 10; i++)
-		which = 10 * which + (line[i] - (size_t)'0');
-	if (which >= b->sent || !b->sent_at[which])
-		return; /* a flight of the handshake once more */
-	b->took[b->answered++] = now - b->sent_at[which];
-	b->sent_at[which] = 0;
+	b->open = b->failed = false;
+	crowd_open(b->crowd, client, mono_ns());
+	while (!b->open && !b->failed && mono_ns() < until)
+		crowd_turn_or_die(b->crowd, PROBE_EVERY);
+	return b->open;
 }
 
-static void probe_collect(struct probe *b, struct source *source)
+static const struct crowd_events probe_events = { .opened = probe_opened, .failed = probe_failed,
+						  .heard = probe_heard, .closed = ignore_close };
+
+static struct probe probe_new(size_t most)
 {
-	uint8_t plain[SOURCE_BUFFER];
-	struct parcel in[BATCH];
-	unsigned n = source_receive(source, in);
-	uint64_t now = mono_ns();
-
-	for (unsigned i = 0; i < n; i++) {
-		size_t segment = in[i].segment ? in[i].segment : in[i].len;
-
-		for (size_t at = 0; at < in[i].len; at += segment) {
-			ssize_t len = secure_open(&b->secure, in[i].data + at, segment, plain);
-
-			/* a server that echoes lines may put two into one record */
-			for (ssize_t line = 0; line + ECHO_LEN <= len; line += ECHO_LEN)
-				probe_hear(b, plain + line, now);
-		}
-	}
+	return (struct probe){ .sent_at = xcalloc(most, sizeof(uint64_t)), .took = xcalloc(most, sizeof(uint64_t)) };
 }
 
 static void run_probe(struct task *t)
 {
 	size_t most = (size_t)((t->until - mono_ns()) / PROBE_EVERY) + 1;
-	struct probe b = { .sent_at = xcalloc(most, sizeof(uint64_t)), .took = xcalloc(most, sizeof(uint64_t)) };
-	uint8_t record[ECHO_LEN + RECORD_OVERHEAD];
+	struct probe b = probe_new(most);
+	struct crowd_events events = probe_events;
+	uint32_t client = OTHERS + t->peers;
 	bool precedence;
 	uint64_t next;
 
-	client_connect(t->source, OTHERS + t->peers, 1, 1, &b.secure);
+	events.ctx = &b;
+	b.crowd = crowd_of(t, &events);
+	if (!connect_one(&b, client, t->until))
+		die("no session: %s", crowd_why(b.crowd));
 	precedence = take_precedence();
 	next = mono_ns();
-	while (next < t->until && b.sent < most) {
-		const struct parcel p = { .peer = OTHERS + t->peers, .data = record, .len = sizeof(record) };
+	while (next < t->until && b.sent < most && crowd_state(b.crowd, client) == CLIENT_OPEN) {
 		uint64_t now = mono_ns();
 
-		if (now < next) {
-			source_wait(t->source, next - now);
-			probe_collect(&b, t->source);
-			continue;
+		if (now >= next) {
+			probe_say(&b, client);
+			next = now + PROBE_EVERY;
 		}
-		probe_say(&b, record);
-		b.sent_at[b.sent++] = mono_ns();
-		source_send(t->source, &p, 1);
-		next = now + PROBE_EVERY;
+		crowd_turn_or_die(b.crowd, next > now ? next - now : 0);
 	}
-	for (uint64_t end = mono_ns() + LOST_NS; b.answered < b.sent && mono_ns() < end;) {
-		source_wait(t->source, PROBE_EVERY);
-		probe_collect(&b, t->source);
-	}
+	for (uint64_t end = mono_ns() + LOST_NS; b.answered < b.sent && mono_ns() < end;)
+		crowd_turn_or_die(b.crowd, PROBE_EVERY);
 	print_times(b.took, b.answered, b.sent - b.answered, precedence);
 	t->sent = b.sent;
+	crowd_free(b.crowd);
 }
 
-/* Servers that serve one peer at a time would wait for it for ever. */
-static void say_goodbye(struct task *t, uint32_t peer, struct secure *s)
-{
-	static const uint8_t close_notify[] = { 1, 0 };
-	uint8_t record[sizeof(close_notify) + RECORD_OVERHEAD];
-	const struct parcel p = { .peer = peer, .data = record, .len = sizeof(record) };
-
-	secure_seal(s, CONTENT_ALERT, close_notify, sizeof(close_notify), record);
-	source_send(t->source, &p, 1);
-	secure_free(s);
-}
-
-static void pause_for(struct task *t, uint64_t ns)
+static void pause_for(struct crowd *c, uint64_t ns)
 {
 	const uint64_t end = mono_ns() + ns;
-	struct parcel p[BATCH];
 
-	for (uint64_t now = mono_ns(); now < end; now = mono_ns()) {
-		source_wait(t->source, end - now);
-		(void)source_receive(t->source, p); /* the server's farewell */
-	}
+	for (uint64_t now = mono_ns(); now < end; now = mono_ns())
+		crowd_turn_or_die(c, end - now);
 }
 
 static void run_connect(struct task *t)
 {
 	enum { MOST = 100000 };
-	uint64_t *took = xcalloc(MOST, sizeof(*took));
+	struct probe b = probe_new(MOST);
+	struct crowd_events events = probe_events;
 	uint32_t n = 0, lost = 0;
 
+	events.ctx = &b;
+	b.crowd = crowd_of(t, &events);
 	while (n + lost < MOST && mono_ns() < t->until) {
-		uint32_t peer = OTHERS + t->peers + n + lost;
+		uint32_t client = OTHERS + t->peers + n + lost;
 		uint64_t begun = mono_ns();
-		struct secure s;
 
-		if (client_try(t->source, peer, t->until + LOST_NS, &s)) {
-			took[n++] = mono_ns() - begun;
-			say_goodbye(t, peer, &s);
+		if (connect_one(&b, client, t->until + LOST_NS)) {
+			b.took[n++] = mono_ns() - begun;
+			/* servers that serve one peer at a time would wait for it for ever */
+			crowd_close(b.crowd, client);
 		} else {
+			crowd_drop(b.crowd, client);
 			lost++;
 		}
-		pause_for(t, CONNECT_PAUSE);
+		pause_for(b.crowd, CONNECT_PAUSE);
 	}
-	print_times(took, n, lost, false);
+	print_times(b.took, n, lost, false);
 	t->sent = n + lost;
+	crowd_free(b.crowd);
 }
 
 static const struct {
@@ -393,18 +489,21 @@ static const struct {
 int main(int argc, char **argv)
 {
 	struct task t = {0};
+	char err[256];
 
 	if (argc != 5 && argc != 6)
 		die("usage: spray hello|halfopen|begin|junk|large|pieces|probe|connect ADDRESS:PORT PEERS "
 		    "SECONDS [PREFIX/BITS]");
-	t.server = parse_server(argv[2]);
+	if (addr_parse(argv[2], 0, &t.server, 1, err, sizeof(err)) < 1)
+		die("%s", err);
 	t.peers = (uint32_t)strtoul(argv[3], NULL, 10);
 	if (t.peers < 1 || t.peers > OTHERS / 2)
 		die("PEERS is 1 to %u; for probe, connect and begin the number of the first", OTHERS / 2);
-	shake_setup(false);
-	t.source = source_new(&t.server);
-	if (argc == 6)
-		source_prefix(t.source, argv[5]);
+	if (shake_prepare(&t.setup) != 0)
+		die("no random bytes");
+	t.source = source_new(&t.server, SOURCE_PEERS_MAX, argc == 6 ? argv[5] : NULL, err, sizeof(err));
+	if (!t.source)
+		die("%s", err);
 	t.until = mono_ns() + strtoul(argv[4], NULL, 10) * SECOND;
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		if (strcmp(modes[i].name, argv[1]) == 0) {

@@ -3,9 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,36 +39,6 @@ uint64_t mono_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-uint64_t process_cpu_ns(pid_t pid)
-{
-	struct timespec t;
-	clockid_t clock;
-
-	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
-		die("process %d has no CPU clock: is it still there?", (int)pid);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-long process_rss_kb(pid_t pid)
-{
-	char path[40], line[200];
-	long kb = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	if (!f)
-		die("%s: %s", path, strerror(errno));
-	while (kb < 0 && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, "VmRSS:", 6) == 0)
-			kb = strtol(line + 6, NULL, 10);
-	}
-	fclose(f);
-	if (kb < 0)
-		die("%s has no VmRSS", path);
-	return kb;
-}
-
 void raise_fd_limit(void)
 {
 	struct rlimit limit;
@@ -97,25 +65,6 @@ struct sockaddr_in parse_endpoint(const char *text)
 	if (inet_pton(AF_INET, host, &a.sin_addr) != 1 || *end || end == colon + 1 || port > 65535)
 		die("'%s' is not IPV4:PORT", text);
 	a.sin_port = htons((uint16_t)port);
-	return a;
-}
-
-struct sockaddr_in6 parse_server(const char *text)
-{
-	const struct addrinfo hints = {
-		.ai_family = AF_INET6, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_V4MAPPED};
-	bool bracket = text[0] == '[';
-	const char *host = text + bracket, *end = strstr(text, bracket ? "]:" : ":");
-	char copy[INET6_ADDRSTRLEN] = "";
-	struct addrinfo *found;
-	struct sockaddr_in6 a;
-
-	if (end && (size_t)(end - host) < sizeof(copy))
-		memcpy(copy, host, (size_t)(end - host));
-	if (!copy[0] || getaddrinfo(copy, end + 1 + bracket, &hints, &found))
-		die("'%s' is not IPV4:PORT or [IPV6]:PORT", text);
-	memcpy(&a, found->ai_addr, sizeof(a));
-	freeaddrinfo(found);
 	return a;
 }
 
