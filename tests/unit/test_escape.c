@@ -63,6 +63,7 @@ static void what_breaks_a_line_or_turns_its_direction_is_escaped(void **state)
 	assert_escaped("\xe2\x81\xa5", "\xe2\x81\xa5");
 	assert_escaped("\xe2\x81\xa6", "\\xe2\\x81\\xa6");
 	assert_escaped("\xe2\x81\xa9", "\\xe2\\x81\\xa9");
+	assert_escaped("\xe2\x81\xaa", "\xe2\x81\xaa");
 }
 
 static void nothing_beyond_the_text_is_read(void **state)
