@@ -324,7 +324,8 @@ void crowd_say(struct crowd *c, uint32_t client, const uint8_t *plain, size_t le
 		outbox_add(&c->out, client, sealed, run ? OUTBOX_RUN : OUTBOX_APART);
 }
 
-size_t crowd_seal(struct crowd *c, uint32_t client, const uint8_t *plain, size_t len, uint8_t *out, size_t room)
+size_t crowd_seal(struct crowd *c, uint32_t client, const uint8_t *plain, size_t len, uint8_t *out,
+		  size_t room)
 {
 	struct client *m = &c->clients[client];
 	ssize_t n;

@@ -65,7 +65,7 @@ bool crowd_can_open(const struct crowd *c); /* fewer handshakes are under way th
 
 /* Begins the handshake of an absent client; crowd_can_open. since: when its time begins to count. */
 void crowd_open(struct crowd *c, uint32_t client, uint64_t since);
-/* A record of an open client. run: it may travel in one message with the one before, of the same client and length. */
+/* A record of an open client. run: in one message with the one before, if that is of the same client and length. */
 void crowd_say(struct crowd *c, uint32_t client, const uint8_t *plain, size_t len, bool run);
 /* Says close_notify for an open client. */
 void crowd_close(struct crowd *c, uint32_t client);
@@ -73,8 +73,9 @@ void crowd_close(struct crowd *c, uint32_t client);
 void crowd_drop(struct crowd *c, uint32_t client);
 
 /* Protects a record of an open client ahead of time; out has room. Its length, or 0: out of memory. */
-size_t crowd_seal(struct crowd *c, uint32_t client, const uint8_t *plain, size_t len, uint8_t *out, size_t room);
-/* Sends bytes as they are: a copy of them, or those that stay until crowd_turn. segment as in struct parcel. */
+size_t crowd_seal(struct crowd *c, uint32_t client, const uint8_t *plain, size_t len, uint8_t *out,
+		  size_t room);
+/* Sends bytes as they are: a copy, or themselves, which stay until crowd_turn. segment as in struct parcel. */
 void crowd_say_plain(struct crowd *c, uint32_t client, const uint8_t *data, size_t len, bool run);
 void crowd_say_borrowed(struct crowd *c, uint32_t client, uint8_t *data, size_t len, uint16_t segment);
 /*

@@ -29,7 +29,15 @@
 
 enum kind { KIND_TEXT, KIND_NUMBER, KIND_REAL, KIND_FLAG, KIND_SPECIAL };
 
-enum special { SPECIAL_PSKKEY, SPECIAL_COUNT, SPECIAL_VERIFY, SPECIAL_ORDER, SPECIAL_MIX, SPECIAL_HELP, SPECIAL_VERSION };
+enum special {
+	SPECIAL_PSKKEY,
+	SPECIAL_COUNT,
+	SPECIAL_VERIFY,
+	SPECIAL_ORDER,
+	SPECIAL_MIX,
+	SPECIAL_HELP,
+	SPECIAL_VERSION
+};
 
 struct entry {
 	const char *name;
@@ -43,7 +51,8 @@ struct entry {
 #define AT(field) offsetof(struct bench_options, field)
 
 static const struct entry entries[] = {
-	{ "sessions", KIND_NUMBER, AT(sessions), 1, SOURCE_PEERS_MAX / 2, "N", "clients that take part, or sessions held" },
+	{ "sessions", KIND_NUMBER, AT(sessions), 1, SOURCE_PEERS_MAX / 2, "N",
+	  "clients that take part, or sessions held" },
 	{ "count", KIND_SPECIAL, SPECIAL_COUNT, 0, 0, "N", "end after so many operations" },
 	{ "duration", KIND_REAL, AT(duration), 0.001, SECONDS_MAX, "SECONDS", "end after so long (10)" },
 	{ "rate", KIND_REAL, AT(rate), 0.001, RATE_MAX, "N", "operations a second, whether answers come or not" },
@@ -62,7 +71,8 @@ static const struct entry entries[] = {
 	{ "plain", KIND_FLAG, AT(plain), 0, 0, NULL, "echo, latency: without DTLS, against any UDP echo server" },
 	{ "flood", KIND_FLAG, AT(flood), 0, 0, NULL, "hello: as fast as possible, wait for no answer" },
 	{ "stay", KIND_FLAG, AT(stay), 0, 0, NULL, "leave without close_notify" },
-	{ "prefix", KIND_TEXT, AT(prefix), 0, 0, "IPV6/BITS", "clients have addresses of this prefix, which is routed here" },
+	{ "prefix", KIND_TEXT, AT(prefix), 0, 0, "IPV6/BITS",
+	  "clients have addresses of this prefix, which is routed here" },
 	{ "timeout", KIND_REAL, AT(timeout), 0.001, 3600, "SECONDS", "a question unanswered so long is lost (2)" },
 	{ "handshake-timeout", KIND_REAL, AT(handshake_timeout), 0.01, 3600, "SECONDS",
 	  "a handshake unfinished so long has failed (10)" },
@@ -296,7 +306,8 @@ static int check_together(struct bench_options *o, char *err, size_t err_size)
 static int take_words(struct bench_options *o, int argc, char **argv, char *err, size_t err_size)
 {
 	if (argc - optind != 2) {
-		snprintf(err, err_size, "give a mode and a server, as in dtlsbench echo 127.0.0.1:4433; see dtlsbench --help");
+		snprintf(err, err_size,
+			 "give a mode and a server, as in dtlsbench echo 127.0.0.1:4433; see dtlsbench --help");
 		return -EINVAL;
 	}
 	if (take_mode(o, argv[optind], err, err_size) || take_server(o, argv[optind + 1], err, err_size))
@@ -325,7 +336,8 @@ enum bench_verdict bench_options_read(struct bench_options *o, int argc, char **
 			return BENCH_DONE;
 		}
 		if (!e) {
-			snprintf(err, err_size, "option '%s' is unknown, ambiguous or lacks its argument: see dtlsbench --help",
+			snprintf(err, err_size,
+				 "option '%s' is unknown, ambiguous or lacks its argument: see dtlsbench --help",
 				 argv[optind - 1]);
 			return BENCH_BAD;
 		}

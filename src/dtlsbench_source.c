@@ -106,8 +106,9 @@ static int read_prefix(struct source *s, const char *prefix, char *err, size_t e
 
 	if (sscanf(prefix, "%45[^/]/%3u%c", address, &bits, &rest) != 2 || bits > PREFIX_BITS_MAX || bits % 8 ||
 	    inet_pton(AF_INET6, address, &s->first) != 1) {
-		snprintf(err, err_size, "--prefix '%s': give IPV6/BITS with up to %d bits, a multiple of 8, as in fd64::/64",
-			 prefix, PREFIX_BITS_MAX);
+		snprintf(err, err_size,
+			 "--prefix '%s': give IPV6/BITS with up to %d bits, a multiple of 8, as in fd64::/64", prefix,
+			 PREFIX_BITS_MAX);
 		return -EINVAL;
 	}
 	s->number_at = bits / 8;

@@ -260,8 +260,9 @@ static void progress(struct traffic *t, uint64_t now, uint64_t began, uint64_t b
 {
 	double seconds = (double)(now - began) / SECOND_NS;
 
-	progress_show(&t->run->progress, now / 1000000, "%.0f s: %llu records echoed, %.0f/s, %llu sessions replaced, "
-		      "%llu unanswered", seconds, (unsigned long long)(t->answered - before),
+	progress_show(&t->run->progress, now / 1000000,
+		      "%.0f s: %llu records echoed, %.0f/s, %llu sessions replaced, %llu unanswered", seconds,
+		      (unsigned long long)(t->answered - before),
 		      (double)(t->answered - before) / (seconds + 1e-9), (unsigned long long)t->replaced,
 		      (unsigned long long)t->ledger.lost);
 }
@@ -306,9 +307,9 @@ static void sit(struct traffic *t)
 	uint64_t end = clock_mono_ns() + (uint64_t)(t->o->duration * SECOND_NS);
 
 	for (uint64_t now = clock_mono_ns(); now < end && !run_over(t->run); now = clock_mono_ns()) {
-		progress_show(&t->run->progress, now / 1000000, "%u sessions held, %.0f s to go, %llu closed by the server",
-			      t->o->sessions, (double)(end - now) / SECOND_NS,
-			      (unsigned long long)t->run->lost_sessions);
+		progress_show(&t->run->progress, now / 1000000,
+			      "%u sessions held, %.0f s to go, %llu closed by the server", t->o->sessions,
+			      (double)(end - now) / SECOND_NS, (unsigned long long)t->run->lost_sessions);
 		run_turn(t->run, IDLE_TURN_NS);
 	}
 }
