@@ -14,6 +14,8 @@
 #include <gnutls/gnutls.h>
 
 #include "tls_peer.h"
+#include "tls_priority.h"
+#include "tls_shared.h"
 
 enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
 
@@ -24,21 +26,8 @@ struct tls_options {
 	const char *pskpasswd;    /* psktool's format: "identity:hexkey" lines, '#' comments */
 	const char *priority;     /* NULL: TLS_PRIORITY_DEFAULT */
 	enum verify_client verify_client;
+	const char *dashes;       /* before the names of options in messages: "" for those of a file; NULL: "--" */
 };
-
-/*
- * DTLS 1.2 and AEAD only, AES-GCM first, X25519 first among the groups. In any other string the same
- * version and ciphers are imposed, whatever it says; the rest of it holds.
- */
-extern const char TLS_PRIORITY_DEFAULT[];
-
-/*
- * Lives as long as the process and outlasts reloads: the ticket key and the bounded cache of
- * sessions for clients without tickets, shared by the workers (mutex; asked only in a handshake).
- */
-struct tls_shared;
-struct tls_shared *tls_shared_new(uint32_t cache_entries, uint32_t lifetime_s); /* NULL: out of memory */
-void tls_shared_free(struct tls_shared *s);
 
 struct tls;
 /*

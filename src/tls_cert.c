@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls_cert.h"
+
+#include <string.h>
+
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+
+#include "clock.h"
+#include "log.h"
+#include "tls_chain.h"
+
+/* One tls_cert_load under way. */
+struct job {
+	const struct tls_error *e;
+	const struct tls_pair *pair;
+	gnutls_certificate_credentials_t into;
+	struct tls_cert *out;
+};
+
+static void warn_dates(const char *path, const struct tls_chain *c)
+{
+	time_t now = (time_t)clock_wall_s();
+
+	for (unsigned i = 0; i < c->count; i++) {
+		if (now > gnutls_x509_crt_get_expiration_time(c->certs[i]))
+			log_warning(
+			    "%s: certificate %u of the chain has expired, clients will refuse it; renew it",
+			    path, i + 1);
+		if (now < gnutls_x509_crt_get_activation_time(c->certs[i]))
+			log_warning(
+			    "%s: certificate %u of the chain is not valid yet, clients will refuse it; "
+			    "check it and this machine's clock",
+			    path, i + 1);
+	}
+}
+
+static int parse_key(const struct job *j, const gnutls_datum_t *pem, gnutls_x509_privkey_t *key)
+{
+	const char *path = j->pair->keyfile;
+	int rc;
+
+	if (memmem(pem->data, pem->size, "ENCRYPTED", 9) != NULL)
+		return tls_fail(j->e,
+			    "%s: the private key is encrypted and there is nobody to ask for the password; "
+			    "decrypt it with: openssl pkey -in %s -out KEY",
+			    path, path);
+	rc = gnutls_x509_privkey_init(key);
+	if (rc < 0)
+		return tls_fail(j->e, "%s: %s", path, gnutls_strerror(rc));
+	rc = gnutls_x509_privkey_import2(*key, pem, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
+	if (rc >= 0)
+		return 0;
+	gnutls_x509_privkey_deinit(*key);
+	if (memmem(pem->data, pem->size, "PRIVATE KEY-----", 16) == NULL)
+		return tls_fail(j->e,
+			    "%s: there is no private key in it; a PEM file with BEGIN PRIVATE KEY is wanted",
+			    path);
+	return tls_fail(j->e, "%s: bad private key: %s; a PEM file with BEGIN PRIVATE KEY is wanted", path,
+		    gnutls_strerror(rc));
+}
+
+/* Every key exchange we serve signs with the certificate's key. */
+static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
+{
+	unsigned usage, bits;
+	int type = gnutls_x509_crt_get_pk_algorithm(leaf, &bits);
+
+	j->out->key_type = (gnutls_pk_algorithm_t)type;
+	if (gnutls_x509_crt_get_key_usage(leaf, &usage, NULL) >= 0 &&
+	    (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) == 0)
+		return tls_fail(
+		    j->e,
+		    "%s: the certificate's key usage does not allow digital signatures, which DTLS with "
+		    "forward secrecy needs; issue one with digitalSignature",
+		    j->pair->certfile);
+	switch (type) {
+	case GNUTLS_PK_RSA:
+	case GNUTLS_PK_RSA_PSS:
+	case GNUTLS_PK_ECDSA:
+	case GNUTLS_PK_EDDSA_ED25519:
+	case GNUTLS_PK_EDDSA_ED448:
+		return 0;
+	default:
+		return tls_fail(
+		    j->e,
+		    "%s: the certificate has a key of a kind that DTLS 1.2 cannot use; ECDSA, EdDSA or "
+		    "RSA is wanted",
+		    j->pair->certfile);
+	}
+}
+
+/* GnuTLS would find it too, and then lose the memory of what it had taken of the chain. */
+static int check_keys(const struct job *j, const struct tls_chain *chain)
+{
+	for (unsigned i = 0; i < chain->count; i++) {
+		gnutls_pubkey_t key;
+		int rc = gnutls_pubkey_init(&key);
+
+		if (rc < 0)
+			return tls_fail(j->e, "out of memory");
+		rc = gnutls_pubkey_import_x509(key, chain->certs[i], 0);
+		gnutls_pubkey_deinit(key);
+		if (rc < 0)
+			return tls_fail(j->e, "%s: the key in certificate %u of the chain cannot be used: %s; get another one",
+				    j->pair->certfile, i + 1, gnutls_strerror(rc));
+	}
+	return 0;
+}
+
+static int set_key_pair(const struct job *j, const struct tls_chain *chain)
+{
+	gnutls_datum_t pem;
+	gnutls_x509_privkey_t key;
+	int rc = tls_file_read(j->e, j->pair->keyfile, "private key", true, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_key(j, &pem, &key);
+	tls_wipe(&pem);
+	if (rc < 0)
+		return rc;
+	rc = gnutls_certificate_set_x509_key(j->into, chain->certs, (int)chain->count, key);
+	gnutls_x509_privkey_deinit(key);
+	if (rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return tls_fail(
+		    j->e,
+		    "%s: this private key does not belong to the first certificate of %s; give the two "
+		    "that were made together",
+		    j->pair->keyfile, j->pair->certfile);
+	if (rc < 0)
+		return tls_fail(j->e, "%s with %s: %s", j->pair->certfile, j->pair->keyfile, gnutls_strerror(rc));
+	return 0;
+}
+
+static size_t der_size(const struct tls_chain *chain)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < chain->count; i++) {
+		size_t size = 0;
+
+		gnutls_x509_crt_export(chain->certs[i], GNUTLS_X509_FMT_DER, NULL, &size);
+		total += size;
+	}
+	return total;
+}
+
+static int use_chain(const struct job *j, const struct tls_chain *chain)
+{
+	int rc = check_leaf(j, chain->certs[0]);
+
+	if (rc == 0)
+		rc = check_keys(j, chain);
+	if (rc == 0)
+		rc = set_key_pair(j, chain);
+	if (rc < 0)
+		return rc;
+	warn_dates(j->pair->certfile, chain);
+	j->out->der_size = der_size(chain);
+	return 0;
+}
+
+int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
+		  struct tls_cert *out)
+{
+	const struct job j = { e, pair, into, out };
+	struct tls_chain chain = { NULL, 0 };
+	gnutls_datum_t pem;
+	int rc = tls_file_read(e, pair->certfile, "certificate", false, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = tls_chain_parse(e, pair->certfile, &pem, GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED, &chain);
+	tls_wipe(&pem);
+	if (rc == 0)
+		rc = use_chain(&j, &chain);
+	tls_chain_free(&chain);
+	return rc;
+}

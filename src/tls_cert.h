@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_cert: a certificate of the server's own, with its chain and its private key.
+ */
+#ifndef DTLSD_TLS_CERT_H
+#define DTLSD_TLS_CERT_H
+
+#include <stddef.h>
+
+#include <gnutls/gnutls.h>
+
+#include "tls_file.h"
+
+struct tls_pair {
+	const char *certfile; /* PEM chain, the server's own first */
+	const char *keyfile;  /* PEM */
+};
+
+/* What is to be known of one that was loaded. */
+struct tls_cert {
+	gnutls_pk_algorithm_t key_type;
+	size_t der_size; /* of all of the chain */
+};
+
+/*
+ * Checks both files and gives them to the credentials. Warns (log) of certificates that have expired or are not valid
+ * yet. 0, or -EINVAL with the sentence in e.
+ */
+int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
+		  struct tls_cert *out);
+
+#endif

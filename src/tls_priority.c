@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls_priority.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+const char TLS_PRIORITY_DEFAULT[] =
+	"NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+ECDHE-PSK:+PSK:"
+	"-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-CCM:+AES-128-CCM-8:"
+	"-MAC-ALL:+AEAD:"
+	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:%SERVER_PRECEDENCE";
+
+#define IMPOSED ":-VERS-ALL:+VERS-DTLS1.2:+AEAD"
+
+static bool cipher_served(unsigned cipher)
+{
+	switch (cipher) {
+	case GNUTLS_CIPHER_AES_128_GCM:
+	case GNUTLS_CIPHER_AES_256_GCM:
+	case GNUTLS_CIPHER_CHACHA20_POLY1305:
+	case GNUTLS_CIPHER_AES_128_CCM:
+	case GNUTLS_CIPHER_AES_256_CCM:
+	case GNUTLS_CIPHER_AES_128_CCM_8:
+	case GNUTLS_CIPHER_AES_256_CCM_8:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Can the credentials at hand do this key exchange? */
+static bool kx_served(unsigned key_types, gnutls_kx_algorithm_t kx, bool psk)
+{
+	switch (kx) {
+	case GNUTLS_KX_PSK:
+	case GNUTLS_KX_ECDHE_PSK:
+	case GNUTLS_KX_DHE_PSK:
+		return psk;
+	case GNUTLS_KX_ECDHE_ECDSA:
+		return !psk && (key_types & (TLS_KEY(ECDSA) | TLS_KEY(EDDSA_ED25519) | TLS_KEY(EDDSA_ED448))) != 0;
+	case GNUTLS_KX_ECDHE_RSA:
+	case GNUTLS_KX_DHE_RSA:
+		return !psk && (key_types & (TLS_KEY(RSA) | TLS_KEY(RSA_PSS))) != 0;
+	case GNUTLS_KX_RSA:
+		return !psk && (key_types & TLS_KEY(RSA)) != 0;
+	default:
+		return false;
+	}
+}
+
+static bool suite_left(gnutls_priority_t p, unsigned key_types, bool psk)
+{
+	gnutls_kx_algorithm_t kx;
+	gnutls_cipher_algorithm_t cipher;
+	unsigned suite;
+	int rc = 0;
+
+	for (unsigned i = 0; rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; i++) {
+		rc = gnutls_priority_get_cipher_suite_index(p, i, &suite);
+		if (rc >= 0 && gnutls_cipher_suite_info(suite, NULL, &kx, &cipher, NULL, NULL) != NULL &&
+		    cipher_served(cipher) && kx_served(key_types, kx, psk))
+			return true;
+	}
+	return false;
+}
+
+/* Appends "-NAME" for every cipher that the record layer cannot serve. false: no room. */
+static bool subtract_ciphers(gnutls_priority_t p, char *text, size_t size)
+{
+	const unsigned *ciphers;
+	int count = gnutls_priority_cipher_list(p, &ciphers);
+	size_t at = strlen(text);
+
+	for (int i = 0; i < count; i++)
+		if (!cipher_served(ciphers[i]) && at < size)
+			at += (size_t)snprintf(text + at, size - at, ":-%s",
+					       gnutls_cipher_get_name((gnutls_cipher_algorithm_t)ciphers[i]));
+	return at < size;
+}
+
+static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnutls_priority_t p)
+{
+	if (w->certfile != NULL && !suite_left(p, w->key_types, false))
+		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the certificate of %s; "
+				"add some, as :+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM", w->dashes, w->priority,
+				w->certfile);
+	if (w->pskpasswd != NULL && !suite_left(p, 0, true))
+		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the PSKs of %s; add "
+				"some, as :+ECDHE-PSK:+PSK:+AES-128-GCM", w->dashes, w->priority, w->pskpasswd);
+	return 0;
+}
+
+/* text becomes what is imposed on the wish. */
+static int impose(const struct tls_error *e, const struct tls_wish *w, char *text, size_t size)
+{
+	gnutls_priority_t wished;
+	const char *at = w->priority;
+	bool room;
+	int rc;
+
+	if ((size_t)snprintf(text, size, "%s" IMPOSED, w->priority) >= size)
+		return tls_fail(e, "%spriority: the string is longer than %zu bytes", w->dashes,
+				size - sizeof(IMPOSED));
+	rc = gnutls_priority_init(&wished, text, &at);
+	if (rc < 0) {
+		size_t offset = at >= text && at < text + strlen(w->priority) ? (size_t)(at - text) : 0;
+
+		return tls_fail(e, "%spriority: %s: %s at \"%.40s\"; see gnutls-cli --priority-list and the GnuTLS "
+				"manual on priority strings", w->dashes, w->priority, gnutls_strerror(rc),
+				w->priority + offset);
+	}
+	room = subtract_ciphers(wished, text, size);
+	gnutls_priority_deinit(wished);
+	if (!room)
+		return tls_fail(e, "%spriority: %s: names too many ciphers; name those that are wanted only", w->dashes,
+				w->priority);
+	return 0;
+}
+
+int tls_priority_load(const struct tls_error *e, const struct tls_wish *w, char text[static TLS_PRIORITY_MAX],
+		      gnutls_priority_t *out)
+{
+	int rc = impose(e, w, text, TLS_PRIORITY_MAX);
+
+	if (rc < 0)
+		return rc;
+	if (gnutls_priority_init(out, text, NULL) < 0)
+		return tls_fail(e, "%spriority: %s: no AEAD cipher is left of it; add one, as :+AES-128-GCM", w->dashes,
+				w->priority);
+	return check_suites(e, w, *out);
+}

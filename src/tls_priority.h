@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_priority: which versions, ciphers and key exchanges a service does: DTLS 1.2 and AEAD, whatever was wished.
+ */
+#ifndef DTLSD_TLS_PRIORITY_H
+#define DTLSD_TLS_PRIORITY_H
+
+#include <gnutls/gnutls.h>
+
+#include "tls_file.h"
+
+/*
+ * DTLS 1.2 and AEAD only, AES-GCM first, X25519 first among the groups. In any other string the same
+ * version and ciphers are imposed, whatever it says; the rest of it holds.
+ */
+extern const char TLS_PRIORITY_DEFAULT[];
+
+#define TLS_PRIORITY_MAX 4096
+#define TLS_KEY(algorithm) (1u << GNUTLS_PK_##algorithm) /* of a set of them */
+
+struct tls_wish {
+	const char *priority;
+	const char *dashes;    /* before the names of options in messages */
+	unsigned key_types;    /* TLS_KEY of each certificate */
+	const char *certfile;  /* for messages; NULL: there is no certificate to serve */
+	const char *pskpasswd; /* likewise */
+};
+
+/*
+ * text: what was imposed. The caller frees *out, also after a failure where it is not NULL. 0, or -EINVAL with the
+ * sentence in e.
+ */
+int tls_priority_load(const struct tls_error *e, const struct tls_wish *w, char text[static TLS_PRIORITY_MAX],
+		      gnutls_priority_t *out);
+
+#endif

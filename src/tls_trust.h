@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_trust: what decides who may come in (CAs, PSKs), and a digest of it, which tells whether a reload has
+ * changed it.
+ */
+#ifndef DTLSD_TLS_TRUST_H
+#define DTLSD_TLS_TRUST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+
+#include "psk.h"
+#include "tls_file.h"
+
+#define TLS_TRUST_SIZE 32
+
+struct tls_trust {
+	gnutls_hash_hd_t digest;
+	const struct tls_error *e; /* where the functions below put their sentence when they return -EINVAL */
+};
+
+int tls_trust_begin(struct tls_trust *t, const struct tls_error *e);
+void tls_trust_end(struct tls_trust *t, uint8_t out[static TLS_TRUST_SIZE]);
+
+/* Anything else that decides. */
+int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size_t len);
+int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into);
+/* The caller frees *out. */
+int tls_trust_psks(struct tls_trust *t, const char *path, struct psk_table **out);
+
+#endif

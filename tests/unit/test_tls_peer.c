@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_peer: who the client is, and why it was refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tls_world.h"
+
+/* ---- client certificates ---- */
+
+static void a_client_certificate_names_its_owner(void **state)
+{
+	enum verify_client modes[] = { VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture f = start_usual(modes[i]);
+		struct talk t = { .cert = &client }, n = { .cert = &nameless }, ip = { .cert = &with_ip };
+
+		assert_true(talk(f.tls, &t));
+		assert_string_equal(t.identity, "CN=client,O=Example");
+		assert_true(talk(f.tls, &n));
+		assert_string_equal(n.identity, "device-7.example");
+		assert_true(talk(f.tls, &ip));
+		assert_string_equal(ip.identity, "192.0.2.7");
+		forget(&ip);
+		forget(&t);
+		forget(&n);
+		stop(&f);
+	}
+}
+
+static void a_client_certificate_is_not_asked_for_under_none(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+	struct talk t = { .cert = &foreign };
+
+	(void)state;
+	assert_true(talk(f.tls, &t));
+	assert_null(t.identity);
+	forget(&t);
+	stop(&f);
+}
+
+static void no_client_certificate_is_fine_when_optional_only(void **state)
+{
+	struct fixture optional = start_usual(VERIFY_CLIENT_OPTIONAL);
+	struct fixture required = start_usual(VERIFY_CLIENT_REQUIRED);
+	struct talk t = { 0 }, u = { 0 };
+
+	(void)state;
+	assert_true(talk(optional.tls, &t));
+	assert_null(t.identity);
+	assert_false(talk(required.tls, &u));
+	assert_string_equal(u.why, "the client sent no certificate, but --verify-client required wants one");
+	assert_int_equal(u.alert, GNUTLS_A_HANDSHAKE_FAILURE);
+	forget(&t);
+	stop(&optional);
+	stop(&required);
+}
+
+static void a_bad_client_certificate_is_refused_with_cause_and_alert(void **state)
+{
+	static const struct {
+		const struct identity *cert;
+		const char *why;
+		gnutls_alert_description_t alert;
+	} cases[] = {
+		{ &expired, "client certificate refused: it has expired (CN=late)",
+		  GNUTLS_A_CERTIFICATE_EXPIRED },
+		{ &foreign, "client certificate refused: its issuer is not in the CA file (CN=stranger)",
+		  GNUTLS_A_UNKNOWN_CA },
+		{ &wrong_purpose,
+		  "client certificate refused: its extended key usage does not allow TLS clients "
+		  "(CN=a server)",
+		  GNUTLS_A_UNSUPPORTED_CERTIFICATE },
+	};
+	enum verify_client modes[] = { VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f = start_usual(modes[i % 2]);
+		struct talk t = { .cert = cases[i / 2].cert };
+
+		assert_false(talk(f.tls, &t));
+		assert_string_equal(t.why, cases[i / 2].why);
+		assert_int_equal(t.alert, cases[i / 2].alert);
+		stop(&f);
+	}
+}
+
+/* ---- failures ---- */
+
+static void explains_what_keeps_the_two_apart(void **state)
+{
+	static const struct {
+		const char *priority;
+		const char *why;
+		gnutls_alert_description_t alert;
+	} cases[] = {
+		{ "NORMAL:-VERS-ALL:+VERS-DTLS1.0",
+		  "the client offers DTLS 1.0 only; DTLS 1.2 is needed: update or "
+		  "configure it",
+		  GNUTLS_A_PROTOCOL_VERSION },
+		{ "NORMAL:-CIPHER-ALL:+AES-128-CBC",
+		  "no cipher suite in common; the client must offer an AEAD suite "
+		  "(AES-GCM, AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server",
+		  GNUTLS_A_HANDSHAKE_FAILURE },
+		{ GNUTLS_12 "+ECDHE-RSA",
+		  "no cipher suite in common; the client must offer an AEAD suite "
+		  "(AES-GCM, AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server",
+		  GNUTLS_A_HANDSHAKE_FAILURE },
+	};
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk t = { .priority = cases[i].priority };
+
+		assert_false(talk(f.tls, &t));
+		assert_string_equal(t.why, cases[i].why);
+		assert_int_equal(t.alert, cases[i].alert);
+	}
+	stop(&f);
+}
+
+static void explains_the_alert_that_came(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+	struct talk t = { 0 };
+
+	(void)state;
+	talk_start(f.tls, &t);
+	step(&t.client);
+	step(&t.server);
+	gnutls_alert_send(t.client.session, GNUTLS_AL_FATAL, GNUTLS_A_UNKNOWN_CA);
+	step(&t.server);
+	assert_int_equal(t.server.rc, GNUTLS_E_FATAL_ALERT_RECEIVED);
+	note_failure(&t);
+	assert_string_equal(t.why,
+			    "the client sent the fatal alert UNKNOWN_CA (48); it does not have the CA of "
+			    "this server's certificate");
+	talk_end(&t);
+	stop(&f);
+}
+
+static void explains_a_time_out_by_what_came_last(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+	struct talk t = { 0 };
+
+	(void)state;
+	talk_start(f.tls, &t);
+	step(&t.client);
+	step(&t.server);
+	note_failure(&t);
+	assert_string_equal(t.why, "timed out; the client's last message was CLIENT HELLO");
+	talk_end(&t);
+	stop(&f);
+}
+
+static void every_error_has_a_phrase_that_fits_a_small_buffer(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
+	struct tls_report report;
+	gnutls_session_t s;
+	char buf[20];
+
+	(void)state;
+	assert_int_equal(tls_session_new(f.tls, &report, &s), 0);
+	for (int e = -1; e > -450; e--) {
+		assert_ptr_equal(tls_explain(e, s, &report, buf, sizeof(buf)), buf);
+		assert_true(strlen(buf) > 3 && strlen(buf) < sizeof(buf));
+	}
+	gnutls_deinit(s);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_certificate_names_its_owner),
+		cmocka_unit_test(a_client_certificate_is_not_asked_for_under_none),
+		cmocka_unit_test(no_client_certificate_is_fine_when_optional_only),
+		cmocka_unit_test(a_bad_client_certificate_is_refused_with_cause_and_alert),
+		cmocka_unit_test(explains_what_keeps_the_two_apart),
+		cmocka_unit_test(explains_the_alert_that_came),
+		cmocka_unit_test(explains_a_time_out_by_what_came_last),
+		cmocka_unit_test(every_error_has_a_phrase_that_fits_a_small_buffer),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
+}
