@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conf: the configuration of a process as one struct: its own settings and its services. The command
+ * line (options.c) makes one with a single service, dtlsd.conf (conf_file.c) one with any number. Immutable
+ * once it was checked; a reload makes a new one.
+ */
+#ifndef DTLSD_CONF_H
+#define DTLSD_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "addr.h"
+
+#define CONF_PORT 4433
+#define CONF_WORKERS_MOST 256
+#define CONF_SERVICES_MOST 64
+#define CONF_LISTENERS_MOST 64 /* of all services together */
+#define CONF_NAME_MOST 64
+#define CONF_PLACE_TEXT 300
+#define CONF_SETTINGS_MOST 64
+
+/* Where something was said. */
+struct conf_place {
+	const char *file; /* NULL: on the command line */
+	unsigned line;    /* 0: nowhere, it is a default */
+};
+
+struct conf_listener {
+	struct addr addr;
+	struct conf_place place;
+};
+
+/* Strings belong to the struct conf. NULL: not given. */
+struct conf_service {
+	const char *name;
+	struct conf_place place; /* its beginning */
+	struct conf_listener *listeners;
+	unsigned listener_count;
+	const char *handler;
+	const char *x509certfile, *x509keyfile, *x509cafile;
+	const char *pskpasswd;
+	const char *priority;
+	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */
+	uint32_t idle_timeout, handshake_timeout; /* seconds */
+	uint32_t mtu;
+	/* its share of the process's; 0: no limit of its own */
+	uint32_t max_sessions, max_handshakes, handshake_rate;
+	struct conf_place said[CONF_SETTINGS_MOST]; /* by setting */
+};
+
+struct conf {
+	const char *file; /* NULL: all is from the command line */
+	struct conf_service **services;
+	unsigned service_count;
+	const char *pid_file;
+	const char *cookie_secret; /* NULL: a secret of this process alone */
+	uint32_t workers;          /* 0: one for each processor */
+	uint32_t drain_time, cookie_lifetime; /* seconds */
+	uint32_t max_sessions, max_handshakes, max_sessions_per_address, max_handshakes_per_address;
+	uint32_t handshake_rate, handshake_steps_per_turn, ipv6_prefix;
+	uint32_t log_level;        /* enum log_level: of the file, before verbose and quiet */
+	uint32_t verbose, quiet;   /* how often each was given */
+	uint32_t hello_lane;       /* 0: yes, 1: no */
+	bool daemon;
+	bool syslog;
+	bool check;                /* only look whether all is well */
+	struct conf_place said[CONF_SETTINGS_MOST]; /* by setting */
+	struct conf_text *texts;
+};
+
+struct conf *conf_new(void); /* all zero, without a service; NULL: out of memory */
+void conf_free(struct conf *c); /* NULL is fine */
+
+/* A copy that lives as long as c. NULL: out of memory. */
+const char *conf_keep(struct conf *c, const char *text);
+/* All zero but for these. NULL: out of memory. */
+struct conf_service *conf_add_service(struct conf *c, const char *name, struct conf_place place);
+/*
+ * Adds what addr_parse makes of text, for the service. 0, or -errno with err saying what is wrong and what is
+ * accepted, without the place.
+ */
+int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, struct conf_place place, char *err,
+		      size_t err_size);
+
+/* "FILE:LINE: ", or "" on the command line; returns buf. */
+const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT]);
+const struct conf_service *conf_find_service(const struct conf *c, const char *name); /* NULL: none */
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "conf_check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct check {
+	const struct conf *conf;
+	const struct conf_service *service; /* that is looked at */
+	char *err;
+	size_t err_size;
+};
+
+/* Says it with the place, and on a file's behalf with the service. */
+__attribute__((format(printf, 3, 4)))
+static int fail(const struct check *k, const struct conf_place *place, const char *fmt, ...)
+{
+	char where[CONF_PLACE_TEXT], what[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (k->conf->file && k->service)
+		snprintf(k->err, k->err_size, "%sservice %s: %s", conf_place_text(place, where), k->service->name,
+			 what);
+	else
+		snprintf(k->err, k->err_size, "%s%s", conf_place_text(place, where), what);
+	return -EINVAL;
+}
+
+static int check_name(const struct check *k, unsigned at)
+{
+	const struct conf_service *s = k->service;
+	char first[CONF_PLACE_TEXT];
+
+	if (!*s->name || strlen(s->name) > CONF_NAME_MOST)
+		return fail(k, &s->place, "its name has %zu bytes; 1 to %d are allowed", strlen(s->name),
+			    CONF_NAME_MOST);
+	for (unsigned i = 0; i < at; i++)
+		if (strcmp(k->conf->services[i]->name, s->name) == 0)
+			return fail(k, &s->place, "there is one of that name already, at %sgive this one another name",
+				    conf_place_text(&k->conf->services[i]->place, first));
+	return 0;
+}
+
+/* l is not the first of its service and the services before it. */
+static int check_twice(const struct check *k, unsigned at, unsigned index)
+{
+	const struct conf_listener *l = &k->service->listeners[index];
+	char text[ADDR_TEXT_MAX], first[CONF_PLACE_TEXT];
+
+	for (unsigned i = 0; i <= at; i++) {
+		const struct conf_service *s = k->conf->services[i];
+		unsigned n = i == at ? index : s->listener_count;
+
+		for (unsigned j = 0; j < n; j++) {
+			if (!l->addr.port || !addr_equal(&l->addr, &s->listeners[j].addr))
+				continue;
+			if (!k->conf->file)
+				return fail(k, &l->place, "%s is given twice: leave one of them out",
+					    addr_format(&l->addr, text));
+			return fail(k, &l->place, "listen: %s is given twice, also at %sleave one of them out",
+				    addr_format(&l->addr, text), conf_place_text(&s->listeners[j].place, first));
+		}
+	}
+	return 0;
+}
+
+static int check_listeners(const struct check *k, unsigned at)
+{
+	int rc = 0;
+
+	if (k->service->listener_count == 0)
+		return fail(k, &k->service->place,
+			    "it listens nowhere; give it an address, as: listen = \"*:%d\"", CONF_PORT);
+	for (unsigned i = 0; i < k->service->listener_count && rc == 0; i++)
+		rc = check_twice(k, at, i);
+	return rc;
+}
+
+int conf_check(const struct conf *c, char *err, size_t err_size)
+{
+	struct check k = { .conf = c, .err = err, .err_size = err_size };
+	const struct conf_place file = { c->file, 0 };
+	int rc = 0;
+
+	if (c->service_count == 0)
+		return fail(&k, &file,
+			    "there is no service in it; add one, as: service NAME { listen = \"*:%d\" … }",
+			    CONF_PORT);
+	if (c->service_count > CONF_SERVICES_MOST)
+		return fail(&k, &c->services[CONF_SERVICES_MOST]->place,
+			    "there are more than %d services: start a second dtlsd", CONF_SERVICES_MOST);
+	for (unsigned i = 0; i < c->service_count && rc == 0; i++) {
+		k.service = c->services[i];
+		rc = check_name(&k, i);
+		if (rc == 0)
+			rc = check_listeners(&k, i);
+	}
+	return rc;
+}

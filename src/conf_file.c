@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libconfuse reports where it is only while it reads, so every value is taken in a callback, which
+ * puts it into the struct conf at once; libconfuse itself keeps nothing that is used.
+ */
+#include "conf_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <confuse.h>
+
+#include "conf_scan.h"
+#include "setting.h"
+
+#define INCLUDE "include"
+#define LISTEN "listen"
+#define SERVICE "service"
+
+struct reader {
+	struct conf *conf;
+	const char *path; /* kept by conf */
+	char *text;
+	size_t len;
+	cfg_t *root;
+	cfg_t *section;   /* that is read; NULL: none */
+	struct conf_service *service; /* made for it */
+	unsigned sections;
+	int (*include)(void *ctx, const char *what, struct conf_place place);
+	void *ctx;
+	char *err;
+	size_t err_size;
+	int rc; /* -errno: err is filled in */
+};
+
+static struct reader *reading; /* libconfuse's callbacks have no argument of ours */
+
+__attribute__((format(printf, 3, 4)))
+static int fail(struct reader *r, unsigned line, const char *fmt, ...)
+{
+	const struct conf_place place = { r->path, line };
+	char where[CONF_PLACE_TEXT];
+	va_list ap;
+	int n;
+
+	if (r->rc < 0) /* the first cause is the one to tell */
+		return -1;
+	n = snprintf(r->err, r->err_size, "%s", conf_place_text(&place, where));
+	va_start(ap, fmt);
+	if (n >= 0 && (size_t)n < r->err_size)
+		vsnprintf(r->err + n, r->err_size - (size_t)n, fmt, ap);
+	va_end(ap);
+	r->rc = -EINVAL;
+	return -1;
+}
+
+static int no_memory(struct reader *r)
+{
+	fail(r, 0, "out of memory");
+	r->rc = -ENOMEM;
+	return -1;
+}
+
+/* ---- what libconfuse calls ---- */
+
+/* The service of the section that is read. NULL: out of memory, which is told. */
+static struct conf_service *service_of(struct reader *r, cfg_t *section)
+{
+	struct conf_place place = { r->path, 0 };
+
+	if (r->section == section)
+		return r->service;
+	place.line = conf_scan_section(r->text, r->len, r->sections++);
+	r->section = section;
+	r->service = conf_add_service(r->conf, cfg_title(section), place);
+	if (r->service)
+		setting_presets(r->service, SETTING_OF_SERVICE);
+	else
+		no_memory(r);
+	return r->service;
+}
+
+const char *conf_file_relative(struct conf *c, const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	const char *kept;
+	char *joined;
+
+	if (*name == '/' || !slash)
+		return conf_keep(c, name);
+	if (asprintf(&joined, "%.*s/%s", (int)(slash - path), path, name) < 0)
+		return NULL;
+	kept = conf_keep(c, joined);
+	free(joined);
+	return kept;
+}
+
+static int take_setting(struct reader *r, unsigned line, const struct setting *s, void *base, struct conf_place *said,
+			const char *value)
+{
+	const char *kept = s->kind == SETTING_FILE && *value ? conf_file_relative(r->conf, r->path, value) :
+			   conf_keep(r->conf, value);
+	char first[CONF_PLACE_TEXT], why[300];
+
+	if (!kept)
+		return no_memory(r);
+	if (said->line)
+		return fail(r, line, "%s is given already at %sleave one of them out", s->name,
+			    conf_place_text(said, first));
+	if (setting_apply(s, base, kept, why, sizeof(why)) < 0)
+		return fail(r, line, "%s: %s", s->name, why);
+	*said = (struct conf_place){ r->path, line };
+	return 0;
+}
+
+static int take_listener(struct reader *r, unsigned line, struct conf_service *service, const char *value)
+{
+	char why[300];
+
+	if (conf_add_listener(r->conf, service, value, (struct conf_place){ r->path, line }, why, sizeof(why)) < 0)
+		return fail(r, line, LISTEN ": %s", why);
+	return 0;
+}
+
+/* libconfuse keeps a pointer for each value; what it points to does not matter. */
+static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct reader *r = reading;
+	unsigned line = (unsigned)cfg->line;
+	struct conf_service *service = NULL;
+	const struct setting *s;
+
+	*(void **)result = r;
+	if (cfg != r->root) {
+		service = service_of(r, cfg);
+		if (!service)
+			return -1;
+		if (strcmp(opt->name, LISTEN) == 0)
+			return take_listener(r, line, service, value);
+	}
+	s = setting_find(opt->name, service ? SETTING_OF_SERVICE : SETTING_OF_PROCESS, SETTING_IN_FILE);
+	assert(s != NULL);
+	if (service)
+		return take_setting(r, line, s, service, &service->said[s - settings], value);
+	return take_setting(r, line, s, r->conf, &r->conf->said[s - settings], value);
+}
+
+/* A section is over. */
+static int on_section(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct reader *r = reading;
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+
+	(void)cfg;
+	if (!service_of(r, section)) /* one without any setting */
+		return -1;
+	r->section = NULL;
+	return 0;
+}
+
+static int on_include(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct reader *r = reading;
+	unsigned line = (unsigned)cfg->line;
+
+	(void)opt;
+	*(void **)result = r;
+	if (!*value)
+		return fail(r, line, INCLUDE ": there is nothing in it; name a file or a directory");
+	r->rc = r->include(r->ctx, value, (struct conf_place){ r->path, line });
+	return r->rc;
+}
+
+static void fail_unknown(struct reader *r, cfg_t *cfg, const char *name)
+{
+	bool inside = cfg != r->root;
+	unsigned line = (unsigned)cfg->line;
+
+	if ((inside && strcmp(name, INCLUDE) == 0) ||
+	    setting_find(name, inside ? SETTING_OF_PROCESS : SETTING_OF_SERVICE, SETTING_IN_FILE) ||
+	    (!inside && strcmp(name, LISTEN) == 0))
+		fail(r, line, "'%s' belongs %s: move it there", name,
+		     inside ? "outside of services" : "into a service");
+	else if (setting_find(name, SETTING_OF_PROCESS, SETTING_ON_LINE))
+		fail(r, line, "'%s' is for the command line only: give it there", name);
+	else
+		fail(r, line, "there is no option '%s'; dtlsd.conf(5) lists them all", name);
+}
+
+/* libconfuse says what is wrong, we say what to do. */
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	static const struct {
+		const char *begins, *advice;
+	} known[] = {
+		{ "missing equal sign", "write NAME = VALUE" },
+		{ "unexpected token", "write NAME = VALUE, with quotes around values that hold blanks or { } ( ) = ," },
+		{ "unexpected closing brace", "remove it" },
+		{ "missing title", "write service NAME { … }" },
+		{ "missing opening brace", "write service NAME { … }" },
+		{ "found duplicate title", "give each service a name of its own" },
+		{ "unexpected end", "write NAME = VALUE" },
+		{ "premature end", "write NAME = VALUE" },
+	};
+	struct reader *r = reading;
+	const char *advice = "dtlsd.conf(5) shows the form";
+	char text[300], name[CONF_NAME_MOST + 1];
+
+	/* the form comes from libconfuse and its translations */
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")
+	vsnprintf(text, sizeof(text), fmt, ap);
+	_Pragma("GCC diagnostic pop")
+	if (sscanf(text, "no such option '%64[^']'", name) == 1) {
+		fail_unknown(r, cfg, name);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strncmp(text, known[i].begins, strlen(known[i].begins)) == 0)
+			advice = known[i].advice;
+	fail(r, (unsigned)cfg->line, "%s; %s", text, advice);
+}
+
+/* ---- one text ---- */
+
+/* libconfuse's tables, made from settings. Each has room for all of them, include, service or listen, and the end. */
+static void make_options(cfg_opt_t *of_process, cfg_opt_t *of_service)
+{
+	const cfg_opt_t end = CFG_END();
+	const cfg_opt_t listen = CFG_PTR_LIST_CB(LISTEN, NULL, CFGF_NODEFAULT, on_value, NULL);
+	const cfg_opt_t include = CFG_PTR_LIST_CB(INCLUDE, NULL, CFGF_NODEFAULT, on_include, NULL);
+	cfg_opt_t *const services = of_service;
+
+	*of_service++ = listen;
+	for (size_t i = 0; i < setting_count; i++) {
+		const cfg_opt_t one = CFG_PTR_CB(settings[i].name, NULL, CFGF_NODEFAULT, on_value, NULL);
+
+		if (!(settings[i].where & SETTING_IN_FILE))
+			continue;
+		if (settings[i].scope == SETTING_OF_SERVICE)
+			*of_service++ = one;
+		else
+			*of_process++ = one;
+	}
+	*of_service = end;
+	*of_process++ = include;
+	*of_process++ = (cfg_opt_t)CFG_SEC(SERVICE, services, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	*of_process = end;
+}
+
+static int parse(struct reader *r)
+{
+	cfg_opt_t of_process[CONF_SETTINGS_MOST + 3], of_service[CONF_SETTINGS_MOST + 2];
+	int rc;
+
+	make_options(of_process, of_service);
+	r->root = cfg_init(of_process, CFGF_NONE);
+	if (!r->root)
+		return no_memory(r);
+	cfg_set_error_function(r->root, on_error);
+	cfg_set_validate_func(r->root, SERVICE, on_section);
+	reading = r;
+	rc = cfg_parse_buf(r->root, r->text);
+	reading = NULL;
+	if (rc != CFG_SUCCESS && r->rc == 0)
+		fail(r, (unsigned)r->root->line, "it cannot be read from here on; dtlsd.conf(5) shows the form");
+	cfg_free(r->root);
+	return r->rc;
+}
+
+int conf_file_parse(struct conf *c, const char *path, const char *text, size_t len,
+		    int (*include)(void *ctx, const char *what, struct conf_place place), void *ctx, char *err,
+		    size_t err_size)
+{
+	struct reader r = { .conf = c, .len = len, .include = include, .ctx = ctx, .err = err, .err_size = err_size };
+	struct conf_scan bad;
+
+	r.path = conf_keep(c, path);
+	r.text = malloc(len + 1);
+	if (!r.path || !r.text) {
+		r.path = path;
+		no_memory(&r);
+	} else {
+		memcpy(r.text, text, len);
+		r.text[len] = '\0';
+		if (conf_scan(r.text, len, &bad) < 0)
+			fail(&r, bad.line, "%s", bad.wrong);
+		else
+			parse(&r);
+	}
+	free(r.text);
+	return r.rc;
+}
