@@ -14,6 +14,7 @@
 #include "handlers.h"
 #include "log.h"
 #include "metrics.h"
+#include "service.h"
 #include "session.h"
 #include "txq.h"
 #include "wire.h"
@@ -100,12 +101,14 @@ static void peer_init(struct bench *b, enum who who)
 
 static struct bench *bench_new(void)
 {
+	static struct service service = { .config = { .name = "fuzz", .handler = &handler_command } };
+	static struct service *services[] = { &service };
 	static const struct siphash_key key = { 1, 2 };
 	struct bench *b = calloc(1, sizeof(*b));
 
 	assert(b && txq_init(&b->txq, take, b) == 0);
 	b->env = (struct env){ .now = 5000, .txq = &b->txq, .metrics = &b->metrics, .scratch = b->scratch,
-			       .bus = &b->bus, .handler = &handler_command, .mtu = 1200 };
+			       .bus = &b->bus, .services = services };
 	b->env.cache = record_cache_new(8);
 	b->bus = (struct bus){ .count = 1, .post = post, .post_ctx = b, .settle = settle, .settle_ctx = b };
 	b->bus.sessions = table_new(&key);

@@ -7,9 +7,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "conf_load.h"
 #include "dtlsc_options.h"
 #include "fuzz.h"
 #include "options.h"
+#include "setting.h"
 
 #define ARGUMENTS_MAX 100
 
@@ -39,28 +41,51 @@ static bool is_argument(const struct arguments *a, size_t size, const char *text
 	return !text || (text >= a->text && text <= a->text + size);
 }
 
+/* linked with --wrap=conf_load: no target reads the files of this machine */
+int __wrap_conf_load(struct conf *c, const char *path, char *err, size_t err_size);
+
+int __wrap_conf_load(struct conf *c, const char *path, char *err, size_t err_size)
+{
+	struct conf_service *s = conf_add_service(c, "x", (struct conf_place){ path, 1 });
+
+	assert(path && s);
+	setting_presets(s, SETTING_OF_SERVICE);
+	if (conf_add_listener(c, s, "127.0.0.1", (struct conf_place){ path, 1 }, err, err_size) < 0)
+		return -1;
+	snprintf(err, err_size, "no such file");
+	return strchr(path, '/') ? -1 : 0;
+}
+
+static void check_service(const struct arguments *a, size_t size, const struct conf_service *s)
+{
+	assert(is_argument(a, size, s->x509certfile) && is_argument(a, size, s->x509keyfile));
+	assert(is_argument(a, size, s->x509cafile) && is_argument(a, size, s->pskpasswd));
+	assert(is_argument(a, size, s->priority));
+	assert(s->handler && (is_argument(a, size, s->handler) || strcmp(s->handler, "command") == 0));
+	assert(s->verify_client <= 2 && s->mtu >= 228 && s->mtu <= 16384 && s->handshake_timeout >= 1);
+	assert(s->listener_count >= 1 && s->listener_count <= CONF_LISTENERS_MOST);
+	for (unsigned i = 0; i < s->listener_count; i++)
+		for (unsigned j = 0; j < i; j++)
+			assert(!s->listeners[i].addr.port ||
+			       !addr_equal(&s->listeners[i].addr, &s->listeners[j].addr));
+}
+
 static void check_daemon(struct arguments *a, size_t size)
 {
-	struct options o;
+	struct conf *c;
 	char err[512] = "";
-	enum options_verdict v = options_parse(&o, a->count, a->argv, err, sizeof(err));
+	enum options_verdict v = options_parse(&c, a->count, a->argv, err, sizeof(err));
 
 	assert(memchr(err, '\0', sizeof(err)));
 	if (v != OPTIONS_RUN) {
-		assert(v == OPTIONS_HELP || v == OPTIONS_VERSION || (v == OPTIONS_BAD && err[0]));
+		assert(v == OPTIONS_HELP || v == OPTIONS_VERSION || err[0]);
 		return;
 	}
-	assert(o.listen_count >= 1 && o.listen_count <= OPTIONS_LISTEN_MAX);
-	for (unsigned i = 0; i < o.listen_count; i++)
-		for (unsigned j = 0; j < i; j++)
-			assert(!o.listen[i].port || !addr_equal(&o.listen[i], &o.listen[j]));
-	assert(is_argument(a, size, o.x509certfile) && is_argument(a, size, o.x509keyfile));
-	assert(is_argument(a, size, o.x509cafile) && is_argument(a, size, o.pskpasswd));
-	assert(is_argument(a, size, o.priority) && is_argument(a, size, o.pid_file));
-	assert(o.handler && (is_argument(a, size, o.handler) || strcmp(o.handler, "command") == 0));
-	assert(o.verify_client <= 2 && o.workers <= OPTIONS_WORKERS_MAX && o.mtu >= 228 && o.mtu <= 16384);
-	assert(o.handshake_timeout >= 1 && o.cookie_lifetime >= 1 && o.drain_time >= 1);
-	assert(o.max_sessions >= 1 && o.max_handshakes >= 1);
+	assert(c->service_count == 1 && is_argument(a, size, c->pid_file) && is_argument(a, size, c->file));
+	check_service(a, size, c->services[0]);
+	assert(c->workers <= CONF_WORKERS_MOST && c->cookie_lifetime >= 1 && c->drain_time >= 1);
+	assert(c->max_sessions >= 1 && c->max_handshakes >= 1);
+	conf_free(c);
 }
 
 static void check_client(struct arguments *a)
@@ -91,13 +116,16 @@ static void check_afresh(bool client)
 {
 	char name[] = "program", err[512] = "";
 	char *argv[4] = { name };
-	struct dtlsc_options c;
-	struct options o;
+	struct dtlsc_options o;
+	struct conf *c;
 
-	if (client)
-		assert(dtlsc_options_read(&c, 1, argv, err, sizeof(err)) == DTLSC_BAD && err[0]);
-	else
-		assert(options_parse(&o, 1, argv, err, sizeof(err)) == OPTIONS_RUN && o.listen_count == 2);
+	if (client) {
+		assert(dtlsc_options_read(&o, 1, argv, err, sizeof(err)) == DTLSC_BAD && err[0]);
+		return;
+	}
+	assert(options_parse(&c, 1, argv, err, sizeof(err)) == OPTIONS_RUN);
+	assert(c->services[0]->listener_count == 2);
+	conf_free(c);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -343,7 +343,7 @@ static void step(struct run *r, struct fuzz_input *in)
 		}
 		break;
 	default:
-		engine_set_tls(r->w.engine, r->w.tls);
+		engine_apply(r->w.engine, &r->w.settings);
 	}
 	world_run(&r->w, 6, NULL, NULL);
 }

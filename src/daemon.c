@@ -3,175 +3,164 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <ev.h>
 
 #include "census.h"
 #include "clock.h"
-#include "handler.h"
+#include "conf_diff.h"
+#include "listeners.h"
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
-#include "steer.h"
+#include "options.h"
+#include "process.h"
 #include "secret.h"
-#include "tls.h"
-#include "udp.h"
+#include "services.h"
 #include "worker.h"
 
-#define RESUMPTION_ENTRIES 10000 /* sessions of clients without tickets that are remembered, up to some KB each */
-#define RESUMPTION_LIFETIME_S 21600
-#define SOCKET_BUFFER (4 * 1024 * 1024)
-
 struct daemon {
-	const struct options *options;
-	struct tls_options tls_options;
-	struct tls_shared *shared;
-	struct tls *tls;
+	int argc;
+	char **argv;       /* read again by a reload */
+	struct conf *conf; /* in force */
+	struct services services;
+	struct listeners *listeners;
 	struct census *census;
 	unsigned worker_count;
 	struct worker **workers;
 	bool running;
-	atomic_uint finished;       /* workers that have come to their end */
-	struct udp_socket *sockets; /* by worker, then by listener; behind them those for hellos in the same order */
-	unsigned listeners;         /* opened */
+	atomic_uint finished; /* workers that have come to their end */
+	const char *pid_file; /* that was written; of the first configuration */
 	int pid_fd;
-	int ready_fd;               /* to the parent that waits in the terminal, -1: none */
+	struct conf *first;   /* which pid_file is kept by */
 	struct ev_loop *loop;
 	ev_signal hup, term, interrupt, usr1;
-	ev_async done;
+	ev_async done, left;
 	bool stopping;
 };
 
-/* ---- into the background ---- */
+/* ---- what a configuration brings about ---- */
 
-/* The parent stays until the child is ready or has said why not, and passes its status on. */
-static int go_background(void)
+/* All that a change needs, made before anything is changed. */
+struct change {
+	struct conf *conf;
+	struct services services;
+	int service[LISTENERS_MOST]; /* by listener, its place in services; -1: none */
+	struct worker_change *of_worker[CONF_WORKERS_MOST];
+};
+
+static void make_settings(const struct daemon *d, const struct change *c, unsigned worker, struct worker_settings *s)
 {
-	int ends[2], status = 1;
-	unsigned char byte;
-	pid_t pid;
+	uint32_t rate = c->conf->handshake_rate;
 
-	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		log_error("cannot go into the background: %s", strerror(errno));
-		exit(1);
-	}
-	if (pid > 0) {
-		close(ends[1]);
-		if (read(ends[0], &byte, 1) == 1)
-			status = byte;
-		_exit(status);
-	}
-	close(ends[0]);
-	setsid();
-	return ends[1];
+	s->engine.handshake_rate = rate ? rate / d->worker_count + 1 : 0;
+	s->engine.handshake_steps_per_turn = c->conf->handshake_steps_per_turn;
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		s->engine.services[i] = c->service[i] < 0 ? NULL : c->services.service[c->service[i]];
+	listeners_sockets(d->listeners, worker, s);
 }
 
-/* Files keep their names for a reload, so the working directory stays too. */
-static void leave_terminal(struct daemon *d)
+static bool prepare_workers(const struct daemon *d, struct change *c)
 {
-	static const unsigned char ready = 0;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	static struct worker_settings s;
 
-	if (d->ready_fd < 0)
-		return;
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-	if (write(d->ready_fd, &ready, 1) != 1)
-		log_warning("whoever started dtlsd is gone: %s", strerror(errno));
-	close(d->ready_fd);
-	d->ready_fd = -1;
-}
-
-/* Is what is open and locked still what has that name? The dtlsd before us may just have removed it. */
-static bool same_file(int fd, const char *path)
-{
-	struct stat ours, named;
-
-	return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
-	       ours.st_ino == named.st_ino;
-}
-
-static bool write_pid_file(struct daemon *d)
-{
-	const char *path = d->options->pid_file;
-	char text[32];
-	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-
-	if (!path)
-		return true;
-again:
-	d->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (d->pid_fd < 0) {
-		log_error("--pid-file %s: %s; name a file in a directory that dtlsd may write", path, strerror(errno));
-		return false;
-	}
-	if (flock(d->pid_fd, LOCK_EX | LOCK_NB) < 0) {
-		log_error("--pid-file %s: locked by another dtlsd that is running; stop it or name another file", path);
-		close(d->pid_fd);
-		d->pid_fd = -1;
-		return false;
-	}
-	if (!same_file(d->pid_fd, path)) {
-		close(d->pid_fd);
-		goto again;
-	}
-	if (ftruncate(d->pid_fd, 0) < 0 || write(d->pid_fd, text, (size_t)n) != n) {
-		log_error("--pid-file %s: cannot write: %s", path, strerror(errno));
-		return false;
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		make_settings(d, c, i, &s);
+		c->of_worker[i] = worker_prepare(&s);
+		if (!c->of_worker[i]) {
+			log_error("out of memory");
+			return false;
+		}
 	}
 	return true;
 }
 
-static void remove_pid_file(struct daemon *d)
+static void undo_change(struct daemon *d, struct change *c)
 {
-	if (d->pid_fd < 0)
-		return;
-	unlink(d->options->pid_file);
-	close(d->pid_fd);
-	d->pid_fd = -1;
+	for (unsigned i = 0; i < d->worker_count; i++)
+		worker_forget(c->of_worker[i]);
+	listeners_undo(d->listeners);
+	services_clear(&c->services);
+}
+
+/* false: nothing is changed, and the log says why. */
+static bool prepare_change(struct daemon *d, struct change *c)
+{
+	char err[600];
+
+	memset(c->of_worker, 0, sizeof(c->of_worker));
+	if (!services_make(&c->services, c->conf, &d->services))
+		return false;
+	if (listeners_plan(d->listeners, c->conf, c->service, err, sizeof(err)) < 0) {
+		log_error("%s", err);
+		services_clear(&c->services);
+		return false;
+	}
+	if (prepare_workers(d, c))
+		return true;
+	undo_change(d, c);
+	return false;
+}
+
+static struct census_limits limits_of(const struct conf *c)
+{
+	return (struct census_limits){
+		.sessions = c->max_sessions,
+		.handshakes = c->max_handshakes,
+		.sessions_per_address = c->max_sessions_per_address,
+		.ipv6_prefix = c->ipv6_prefix,
+		.handshakes_per_address = c->max_handshakes_per_address,
+	};
+}
+
+/* Cannot fail. */
+static void commit_change(struct daemon *d, struct change *c)
+{
+	struct census_limits limits = limits_of(c->conf);
+
+	for (unsigned i = 0; i < d->worker_count; i++)
+		worker_apply(d->workers[i], c->of_worker[i]);
+	listeners_commit(d->listeners);
+	census_set_limits(d->census, &limits);
+	services_limit(&c->services, c->conf);
+	services_clear(&d->services);
+	d->services = c->services;
+	if (d->conf != d->first)
+		conf_free(d->conf);
+	d->conf = c->conf;
+}
+
+static void announce(const struct daemon *d, const struct change *c)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		char text[ADDR_TEXT_MAX];
+		const struct service_config *s;
+
+		if (c->service[i] < 0)
+			continue;
+		s = &d->services.service[c->service[i]]->config;
+		log_notice("serving DTLS 1.2 on %s: %s%s%shandler %s, %u worker%s",
+			   addr_format(listeners_address(d->listeners, i), text), d->conf->file ? "service " : "",
+			   d->conf->file ? s->name : "", d->conf->file ? ", " : "", s->handler->name, d->worker_count,
+			   d->worker_count == 1 ? "" : "s");
+	}
+}
+
+static enum log_level level_of(const struct conf *c)
+{
+	int level = (int)c->log_level + (int)c->verbose - (int)c->quiet;
+
+	level = level < LOG_ERROR_ ? LOG_ERROR_ : level > LOG_DEBUG_ ? LOG_DEBUG_ : level;
+	return (enum log_level)level;
 }
 
 /* ---- boot ---- */
-
-static bool load_tls(struct daemon *d)
-{
-	const struct options *o = d->options;
-	const char *keylog = getenv("SSLKEYLOGFILE");
-	char err[512];
-
-	d->tls_options = (struct tls_options){
-		.x509certfile = o->x509certfile,
-		.x509keyfile = o->x509keyfile,
-		.x509cafile = o->x509cafile,
-		.pskpasswd = o->pskpasswd,
-		.priority = o->priority,
-		.verify_client = (enum verify_client)o->verify_client,
-	};
-	if (keylog && *keylog)
-		log_warning("SSLKEYLOGFILE is set: the keys of EVERY session are written to %s, whoever reads it reads "
-			    "all traffic; unset it unless you are debugging", keylog);
-	d->shared = tls_shared_new(RESUMPTION_ENTRIES, RESUMPTION_LIFETIME_S);
-	if (!d->shared) {
-		log_error("out of memory");
-		return false;
-	}
-	d->tls = tls_load(&d->tls_options, d->shared, err, sizeof(err));
-	if (!d->tls)
-		log_error("%s", err);
-	return d->tls != NULL;
-}
 
 static unsigned processors(void)
 {
@@ -182,76 +171,6 @@ static unsigned processors(void)
 	return 1;
 }
 
-static void report_no_lane(const struct addr *a, int err)
-{
-	static bool told;
-	char where[ADDR_TEXT_MAX];
-
-	if (!told)
-		log_warning("%s: the kernel refuses the program that gives hellos a lane of their own (%s): a flood of "
-			    "them can push out records; Linux 4.5 and later take it, --hello-lane no does without",
-			    addr_format(a, where), strerror(-err));
-	told = true;
-}
-
-/* Opens one listener: a socket for each worker, and a second one for hellos or -1 in its place. */
-static bool open_group(struct daemon *d, unsigned listener, struct udp_socket group[2 * OPTIONS_WORKERS_MAX])
-{
-	bool lane = d->options->hello_lane == 0;
-	unsigned n = d->worker_count;
-	char text[256];
-	int err;
-
-	if (udp_open(group, lane ? 2 * n : n, &d->options->listen[listener], listener, SOCKET_BUFFER, SOCKET_BUFFER,
-		     text, sizeof(text)) < 0) {
-		log_error("%s", text);
-		return false;
-	}
-	if (!lane) {
-		for (unsigned i = n; i < 2 * n; i++)
-			group[i].fd = -1;
-		return true;
-	}
-	err = steer_attach(group, n);
-	if (err < 0) {
-		report_no_lane(&group[0].bound, err);
-		for (unsigned i = n; i < 2 * n; i++)
-			udp_close(&group[i]);
-	}
-	return true;
-}
-
-/* A listener's sockets come together for all workers; each worker wants its own in a row. */
-static bool open_sockets(struct daemon *d)
-{
-	struct udp_socket group[2 * OPTIONS_WORKERS_MAX];
-	unsigned count = d->options->listen_count;
-
-	d->sockets = calloc((size_t)2 * d->worker_count * count, sizeof(*d->sockets));
-	if (!d->sockets) {
-		log_error("out of memory");
-		return false;
-	}
-	for (unsigned l = 0; l < count; l++) {
-		if (!open_group(d, l, group))
-			return false;
-		for (unsigned i = 0; i < 2 * d->worker_count; i++)
-			d->sockets[i * count + l] = group[i];
-		d->listeners++;
-	}
-	return true;
-}
-
-static void close_sockets(struct daemon *d)
-{
-	if (!d->sockets)
-		return;
-	for (unsigned i = 0; i < 2 * d->worker_count; i++)
-		for (unsigned l = 0; l < d->listeners; l++)
-			udp_close(&d->sockets[i * d->options->listen_count + l]);
-	free(d->sockets);
-}
-
 static void worker_is_done(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -260,8 +179,16 @@ static void worker_is_done(void *ctx)
 	ev_async_send(d->loop, &d->done);
 }
 
+static void listener_is_left(void *ctx, unsigned listener)
+{
+	struct daemon *d = ctx;
+
+	listeners_left(d->listeners, listener);
+	ev_async_send(d->loop, &d->left);
+}
+
 /* A file keeps it over a restart: clients between their two hellos do not notice. */
-static bool cookie_secret(const struct options *o, uint8_t master[static COOKIE_MASTER_SIZE])
+static bool cookie_secret(const struct conf *o, uint8_t master[static COOKIE_MASTER_SIZE])
 {
 	char err[512];
 	int rc;
@@ -279,36 +206,26 @@ static bool cookie_secret(const struct options *o, uint8_t master[static COOKIE_
 	return rc == 0;
 }
 
-static bool make_workers(struct daemon *d, const struct handler *handler)
+static bool make_workers(struct daemon *d)
 {
-	const struct options *o = d->options;
 	uint8_t master[COOKIE_MASTER_SIZE];
 	struct worker_config c = {
 		.engine = {
 			.count = d->worker_count,
-			.tls = d->tls,
 			.census = d->census,
-			.handler = handler,
 			.cookie_master = master,
-			.cookie_lifetime_s = o->cookie_lifetime,
-			.idle_timeout_ms = o->idle_timeout * UINT64_C(1000),
-			.handshake_timeout_ms = o->handshake_timeout * UINT64_C(1000),
-			.handshake_rate = o->handshake_rate ? o->handshake_rate / d->worker_count + 1 : 0,
-			.handshake_steps_per_turn = o->handshake_steps_per_turn,
-			.mtu = o->mtu,
+			.cookie_lifetime_s = d->conf->cookie_lifetime,
 		},
-		.socket_count = o->listen_count,
 		.all = d->workers,
 		.done = worker_is_done,
-		.done_ctx = d,
+		.left = listener_is_left,
+		.ctx = d,
 	};
 
-	if (!cookie_secret(o, master))
+	if (!cookie_secret(d->conf, master))
 		return false;
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		c.engine.index = i;
-		c.sockets = d->sockets + i * o->listen_count;
-		c.hello_sockets = c.sockets + d->worker_count * o->listen_count;
 		d->workers[i] = worker_new(&c);
 		if (!d->workers[i])
 			break;
@@ -337,11 +254,38 @@ static bool start_workers(struct daemon *d)
 
 /* ---- signals ---- */
 
+static void say_difference(void *ctx, enum conf_difference what, const char *line)
+{
+	(void)ctx;
+	if (what == CONF_AT_START)
+		log_warning("reload: %s: this holds from the next start on", line);
+	else
+		log_notice("reload: %s", line);
+}
+
+static bool reload(struct daemon *d)
+{
+	struct change c;
+	char err[700];
+
+	if (options_parse(&c.conf, d->argc, d->argv, err, sizeof(err)) != OPTIONS_RUN) {
+		log_error("%s", err);
+		return false;
+	}
+	if (!prepare_change(d, &c)) {
+		conf_free(c.conf);
+		return false;
+	}
+	conf_diff(d->conf, c.conf, say_difference, NULL);
+	commit_change(d, &c);
+	log_set_level(level_of(d->conf));
+	return true;
+}
+
 static void on_hup(struct ev_loop *loop, ev_signal *s, int events)
 {
 	struct daemon *d = s->data;
-	char state[64], err[512];
-	struct tls *fresh;
+	char state[64];
 
 	(void)loop;
 	(void)events;
@@ -349,25 +293,27 @@ static void on_hup(struct ev_loop *loop, ev_signal *s, int events)
 		return;
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
 	notify_manager(state);
-	fresh = tls_load(&d->tls_options, d->shared, err, sizeof(err));
-	if (!fresh) {
-		log_error("reload failed, the old files stay in force: %s", err);
-	} else {
-		for (unsigned i = 0; i < d->worker_count; i++)
-			if (worker_reload(d->workers[i], fresh) < 0)
-				log_error("worker %u could not be told of the reload: out of memory; send SIGHUP again", i);
-		tls_unref(d->tls);
-		d->tls = fresh;
-		log_notice("reloaded: new handshakes use the new files, live sessions go on");
-	}
+	if (reload(d))
+		log_notice("reloaded: new handshakes use the new configuration, live sessions go on");
+	else
+		log_error("reload failed: the old configuration stays in force");
 	notify_manager("READY=1");
+}
+
+static void on_left(struct ev_loop *loop, ev_async *a, int events)
+{
+	struct daemon *d = a->data;
+
+	(void)loop;
+	(void)events;
+	listeners_reap(d->listeners);
 }
 
 static void on_term(struct ev_loop *loop, ev_signal *s, int events)
 {
 	struct daemon *d = s->data;
 	/* asked twice: at once */
-	uint64_t most = d->stopping ? 0 : d->options->drain_time * UINT64_C(1000);
+	uint64_t most = d->stopping ? 0 : d->conf->drain_time * UINT64_C(1000);
 
 	(void)loop;
 	(void)events;
@@ -435,46 +381,59 @@ static bool watch_signals(struct daemon *d)
 	ev_async_init(&d->done, on_done);
 	d->done.data = d;
 	ev_async_start(d->loop, &d->done);
+	ev_async_init(&d->left, on_left);
+	d->left.data = d;
+	ev_async_start(d->loop, &d->left);
 	return true;
 }
 
-static void announce(const struct daemon *d)
+static void warn_of_key_log(void)
 {
-	for (unsigned l = 0; l < d->listeners; l++) {
-		char text[ADDR_TEXT_MAX];
+	const char *keylog = getenv("SSLKEYLOGFILE");
 
-		log_notice("serving DTLS 1.2 on %s: handler %s, %u worker%s", addr_format(&d->sockets[l].bound, text),
-			   d->options->handler, d->worker_count, d->worker_count == 1 ? "" : "s");
-	}
+	if (keylog && *keylog)
+		log_warning("SSLKEYLOGFILE is set: the keys of EVERY session are written to %s, whoever reads it reads "
+			    "all traffic; unset it unless you are debugging", keylog);
 }
 
-static bool boot(struct daemon *d)
+static bool write_pid_file(struct daemon *d)
 {
-	const struct options *o = d->options;
-	const struct handler *handler = handler_find(o->handler);
-	struct census_limits limits = {
-		.sessions = o->max_sessions,
-		.handshakes = o->max_handshakes,
-		.sessions_per_address = o->max_sessions_per_address,
-		.ipv6_prefix = o->ipv6_prefix,
-		.handshakes_per_address = o->max_handshakes_per_address,
-	};
+	if (!d->conf->pid_file)
+		return true;
+	d->pid_fd = process_write_pid(d->conf->pid_file);
+	d->pid_file = d->conf->pid_file;
+	return d->pid_fd >= 0;
+}
 
-	if (!handler) {
-		log_error("--handler: there is no handler '%s'; dtlsd --help lists them", o->handler);
-		return false;
-	}
-	d->worker_count = o->workers ? o->workers : processors();
-	if (d->worker_count > OPTIONS_WORKERS_MAX)
-		d->worker_count = OPTIONS_WORKERS_MAX;
+static bool make_parts(struct daemon *d)
+{
+	struct census_limits limits = limits_of(d->conf);
+
+	d->worker_count = d->conf->workers ? d->conf->workers : processors();
+	if (d->worker_count > CONF_WORKERS_MOST)
+		d->worker_count = CONF_WORKERS_MOST;
 	d->workers = calloc(d->worker_count, sizeof(struct worker *));
 	d->census = census_new(&limits);
-	if (!d->workers || !d->census) {
-		log_error("out of memory");
+	d->listeners = listeners_new(d->worker_count, d->conf->hello_lane == 0);
+	if (d->workers && d->census && d->listeners)
+		return true;
+	log_error("out of memory");
+	return false;
+}
+
+/* Everything that can fail comes before the first worker runs. */
+static bool boot(struct daemon *d, struct change *c)
+{
+	warn_of_key_log();
+	c->conf = d->conf;
+	if (!make_parts(d) || !prepare_change(d, c))
+		return false;
+	if (!watch_signals(d) || !write_pid_file(d) || !make_workers(d)) {
+		undo_change(d, c);
 		return false;
 	}
-	return load_tls(d) && watch_signals(d) && open_sockets(d) && write_pid_file(d) && make_workers(d, handler) &&
-	       start_workers(d);
+	commit_change(d, c);
+	return start_workers(d);
 }
 
 static void clean_up(struct daemon *d)
@@ -488,51 +447,56 @@ static void clean_up(struct daemon *d)
 		if (d->workers[i])
 			worker_free(d->workers[i]);
 	free(d->workers);
-	close_sockets(d);
-	remove_pid_file(d);
-	tls_unref(d->tls);
-	if (d->shared)
-		tls_shared_free(d->shared);
+	if (d->listeners)
+		listeners_free(d->listeners);
+	if (d->pid_fd >= 0)
+		process_remove_pid(d->pid_file, d->pid_fd);
+	services_clear(&d->services);
 	if (d->census)
 		census_free(d->census);
 	if (d->loop)
 		ev_loop_destroy(d->loop);
+	if (d->conf != d->first)
+		conf_free(d->conf);
+	conf_free(d->first);
 }
 
-/* Whoever starts us with closed standard streams must not find a socket or the log of another in their place. */
-static void fill_standard_streams(void)
+int daemon_run(int argc, char *argv[], struct conf *conf)
 {
-	int fd;
+	struct daemon d = { .argc = argc, .argv = argv, .conf = conf, .first = conf, .pid_fd = -1 };
+	bool background = conf->daemon, ready;
+	struct change c;
+	int ready_fd = -1;
 
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		close(fd);
-}
-
-int daemon_run(const struct options *o)
-{
-	struct daemon d = { .options = o, .pid_fd = -1, .ready_fd = -1 };
-	int level = LOG_NOTICE_ + (int)o->verbose - (int)o->quiet;
-	bool ready;
-
-	fill_standard_streams();
-	level = level < LOG_ERROR_ ? LOG_ERROR_ : level > LOG_DEBUG_ ? LOG_DEBUG_ : level;
+	process_fill_streams();
 	/* until it serves, a daemon complains where it was started */
-	log_open(o->syslog && !o->daemon ? LOG_TO_SYSLOG : LOG_TO_STDERR, (enum log_level)level, "dtlsd");
-	if (o->daemon)
-		d.ready_fd = go_background();
-	ready = boot(&d);
+	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, level_of(conf), "dtlsd");
+	if (background)
+		ready_fd = process_background();
+	ready = boot(&d, &c);
 	if (ready) {
-		if (o->daemon)
-			log_open(LOG_TO_SYSLOG, (enum log_level)level, "dtlsd");
-		leave_terminal(&d);
-		announce(&d);
+		if (background)
+			log_open(LOG_TO_SYSLOG, level_of(conf), "dtlsd");
+		process_leave_terminal(ready_fd);
+		announce(&d, &c);
 		notify_manager("READY=1");
 		ev_run(d.loop, 0);
 		log_notice("stopped");
 	}
 	clean_up(&d);
 	return ready ? 0 : 1;
+}
+
+int daemon_check(struct conf *conf)
+{
+	struct services none = { .count = 0 }, made;
+	bool well;
+
+	log_open(LOG_TO_STDERR, level_of(conf), "dtlsd");
+	well = services_make(&made, conf, &none);
+	if (well)
+		log_notice("all is well: %u service%s", made.count, made.count == 1 ? "" : "s");
+	services_clear(&made);
+	conf_free(conf);
+	return well ? 0 : 1;
 }

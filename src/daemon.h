@@ -5,9 +5,14 @@
 #ifndef DTLSD_DAEMON_H
 #define DTLSD_DAEMON_H
 
-#include "options.h"
+#include "conf.h"
 
-/* Serves until SIGTERM or SIGINT. The exit status of the process: 0, or 1 when it could not start. */
-int daemon_run(const struct options *o);
+/*
+ * Serves what conf says until SIGTERM or SIGINT, and frees it. It was made from argv, which a reload reads again.
+ * The exit status of the process: 0, or 1 when it could not start.
+ */
+int daemon_run(int argc, char *argv[], struct conf *conf);
+/* Loads all that it names, says whether it is well and frees it. The exit status: 0 or 1. */
+int daemon_check(struct conf *conf);
 
 #endif

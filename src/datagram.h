@@ -10,6 +10,8 @@
 
 #include "addr.h"
 
+#define LISTENERS_MOST 128 /* of a process; those that are about to go included */
+
 struct datagram {
 	struct flow flow;  /* local is the address that was spoken to, also on a wildcard socket */
 	uint32_t listener; /* index of the listening address; the answer leaves from there */

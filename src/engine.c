@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admission.h"
 #include "backlog.h"
 #include "bus.h"
 #include "classify.h"
@@ -13,8 +14,8 @@
 #include "gate.h"
 #include "log.h"
 #include "peers.h"
-#include "ratelimit.h"
 #include "record.h"
+#include "serving.h"
 #include "steps.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
@@ -30,12 +31,12 @@ struct engine {
 	struct env env;
 	struct bus bus;
 	struct cookie_ring keys;
-	struct tls *tls;
+	struct serving serving;
+	struct admission admission;
 	struct peers peers;
-	struct ratelimit rate;
 	struct backlog backlog;
 	struct steps steps;
-	bool serving;        /* a hello from the backlog */
+	bool from_backlog;   /* is the hello that is looked at */
 	bool draining;
 	uint64_t trimmed_at, cooled_at;
 	uint64_t aead_seen;
@@ -47,87 +48,10 @@ struct engine {
 
 /* ---- admission ---- */
 
-static void evict(struct engine *e, struct handshake *h)
-{
-	metric_inc(&e->metrics, METRIC_handshake_evicted);
-	log_limited(LOG_WARNING_, &handshake_node(h)->flow,
-		    "half-open handshake given up for a newer one: a flood of hellos, or --max-handshakes is too low");
-	peers_remove_handshake(&e->peers, h);
-}
-
-static bool rate_allows(struct engine *e, const struct flow *flow)
-{
-	if (ratelimit_take(&e->rate, e->env.now))
-		return true;
-	metric_inc(&e->metrics, METRIC_limited_rate);
-	log_limited(LOG_WARNING_, flow, "peer refused: more handshakes a second than --handshake-rate allows");
-	return false;
-}
-
-static enum census_verdict ask_census(struct engine *e, const struct flow *flow, bool again)
-{
-	if (again)
-		return census_again(e->config.census, &flow->peer);
-	return census_admit(e->config.census, &flow->peer);
-}
-
-static void give_back(struct engine *e, const struct flow *flow, bool again)
-{
-	census_handshake_over(e->config.census, &flow->peer);
-	if (!again)
-		census_leave(e->config.census, &flow->peer);
-}
-
-/* again: the peer has a session already, and with it a place. */
-static bool admission_allowed(struct engine *e, const struct flow *flow, bool again)
-{
-	static const struct {
-		enum metric metric;
-		const char *advice;
-	} refused[] = {
-		[CENSUS_SESSIONS] = { METRIC_limited_sessions, "all sessions are taken: raise --max-sessions" },
-		[CENSUS_HANDSHAKES] = { METRIC_limited_handshakes,
-					"too many handshakes are under way: raise --max-handshakes, or lower "
-					"--handshake-timeout" },
-		[CENSUS_ADDRESS] = { METRIC_limited_address,
-				     "its address has all the sessions it may have: raise --max-sessions-per-address" },
-		[CENSUS_ADDRESS_HANDSHAKES] = { METRIC_limited_address_handshakes,
-						"its address has all the handshakes under way that it may have: raise "
-						"--max-handshakes-per-address" },
-		[CENSUS_MEMORY] = { METRIC_limited_memory, "out of memory: lower --max-sessions" },
-	};
-	static struct log_gate gate[sizeof(refused) / sizeof(refused[0])];
-	struct handshake *oldest;
-	enum census_verdict v;
-	bool in_rate = false;
-
-	if (e->draining)
-		return false;
-	v = ask_census(e, flow, again);
-	if (v == CENSUS_HANDSHAKES && (oldest = peers_oldest_half_open(&e->peers))) {
-		/* nobody gives his place to one who is then refused */
-		in_rate = rate_allows(e, flow);
-		if (!in_rate)
-			return false;
-		evict(e, oldest);
-		v = ask_census(e, flow, again);
-	}
-	if (v == CENSUS_OK) {
-		/* asked last: who is over a limit of its own must not use up the rate of all */
-		if (in_rate || rate_allows(e, flow))
-			return true;
-		give_back(e, flow, again);
-		return false;
-	}
-	metric_inc(&e->metrics, refused[v].metric);
-	log_write_limited(&gate[v], LOG_WARNING_, flow, "peer refused: %s", refused[v].advice);
-	return false;
-}
-
 /* False: it waits, so that the records of sessions do not, or is refused. */
 static bool turn_allows(struct engine *e, const struct datagram *d)
 {
-	if (steps_may_begin(&e->steps) && (e->serving || backlog_empty(&e->backlog)))
+	if (steps_may_begin(&e->steps) && (e->from_backlog || backlog_empty(&e->backlog)))
 		return true;
 	switch (backlog_add(&e->backlog, d)) {
 	case BACKLOG_TAKEN:
@@ -150,6 +74,12 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 {
 	struct session *s = peers_session(&e->peers, &d->flow);
 	uint64_t tag = peers_hello_tag(&e->peers, hello->random), before = 0;
+	const struct applicant who = {
+		.flow = &d->flow,
+		.service = e->serving.services[d->listener],
+		.again = s != NULL,
+		.shares = s && peers_quota(&e->peers, s->listener) == peers_quota(&e->peers, d->listener),
+	};
 	struct handshake *h;
 
 	if ((s && s->hello_tag == tag) || (old && handshake_before(old) == tag)) {
@@ -164,12 +94,12 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 		metric_inc(&e->metrics, METRIC_handshake_replaced);
 		peers_remove_handshake(&e->peers, old);
 	}
-	if (!admission_allowed(e, &d->flow, s != NULL))
+	if (e->draining || !admission_ask(&e->admission, &who))
 		return NULL;
-	h = handshake_new(&e->env, e->tls, &d->flow, d->listener, hello, &proof->prestate);
+	h = handshake_new(&e->env, &d->flow, d->listener, hello, &proof->prestate);
 	if (!h) {
 		peers_refuse_memory(&e->peers, &d->flow);
-		give_back(e, &d->flow, s != NULL);
+		admission_give_back(&e->admission, &who);
 		return NULL;
 	}
 	steps_begun(&e->steps);
@@ -199,7 +129,11 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 	struct handshake *h;
 	struct hello hello;
 
-	metric_add(&e->metrics, METRIC_hello_received, e->serving ? 0 : 1);
+	metric_add(&e->metrics, METRIC_hello_received, e->from_backlog ? 0 : 1);
+	if (!serving_at(&e->serving, d->listener)) {
+		metric_inc(&e->metrics, METRIC_drop_unexpected);
+		return NULL;
+	}
 	if (!classify_hello(r, &hello)) {
 		metric_inc(&e->metrics, METRIC_drop_malformed);
 		return NULL;
@@ -306,12 +240,12 @@ static void run_backlog(struct engine *e)
 {
 	struct backlog_entry *w;
 
-	e->serving = true;
+	e->from_backlog = true;
 	while (steps_may_begin(&e->steps) && (w = backlog_take(&e->backlog))) {
 		on_datagram(e, &w->datagram);
 		free(w);
 	}
-	e->serving = false;
+	e->from_backlog = false;
 }
 
 void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu)
@@ -383,6 +317,7 @@ uint64_t engine_run(struct engine *e)
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
+		more |= serving_run(&e->serving, &e->peers, e->config.left, e->config.ctx);
 		more |= e->draining && peers_drain(&e->peers);
 	}
 	cool(e);
@@ -415,26 +350,23 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	if (!e)
 		return NULL;
 	e->config = *c;
-	e->tls = tls_ref(c->tls);
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
-	ratelimit_init(&e->rate, c->handshake_rate, c->handshake_rate, now_ms);
-	steps_init(&e->steps, c->handshake_steps_per_turn);
+	steps_init(&e->steps, 0);
 	e->env = (struct env){
 		.txq = &e->txq,
 		.metrics = &e->metrics,
 		.cache = record_cache_new(HOT_SESSIONS),
 		.scratch = e->scratch,
 		.bus = &e->bus,
-		.handler = c->handler,
 		.steps = &e->steps,
-		.idle_timeout_ms = c->idle_timeout_ms,
-		.handshake_timeout_ms = c->handshake_timeout_ms,
-		.mtu = c->mtu,
+		.services = e->serving.services,
 	};
 	engine_time(e, now_ms, wall_s);
 	e->peers.env = &e->env;
 	e->peers.census = c->census;
+	e->admission.peers = &e->peers;
+	e->admission.census = c->census;
 	peers = peers_init(&e->peers, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };
@@ -456,16 +388,15 @@ void engine_free(struct engine *e)
 	txq_destroy(&e->txq);
 	cookie_wipe(&e->keys);
 	explicit_bzero(e->scratch, sizeof(e->scratch));
-	tls_unref(e->tls);
+	serving_clear(&e->serving);
 	free(e);
 }
 
-void engine_set_tls(struct engine *e, struct tls *tls)
+void engine_apply(struct engine *e, const struct engine_settings *s)
 {
-	struct tls *old = e->tls;
-
-	e->tls = tls_ref(tls);
-	tls_unref(old);
+	serving_apply(&e->serving, s->services);
+	admission_set_rate(&e->admission, s->handshake_rate, e->env.now);
+	e->steps.most = s->handshake_steps_per_turn;
 }
 
 void engine_drain(struct engine *e)

@@ -15,33 +15,35 @@
 #include "census.h"
 #include "cookie.h"
 #include "datagram.h"
-#include "handler.h"
 #include "mailbox.h"
 #include "metrics.h"
-#include "tls.h"
+#include "service.h"
 #include "txq.h"
 
 struct engine;
 
 struct engine_config {
 	unsigned index, count;       /* this worker, and how many there are */
-	struct tls *tls;             /* a reference is taken */
 	struct census *census;       /* borrowed, outlives the engine */
-	const struct handler *handler;
 	const uint8_t *cookie_master; /* COOKIE_MASTER_SIZE bytes, copied */
 	uint32_t cookie_lifetime_s;
-	uint64_t idle_timeout_ms;    /* 0: never */
-	uint64_t handshake_timeout_ms;
-	uint32_t handshake_rate;     /* per second and engine, 0: no limit */
-	uint32_t handshake_steps_per_turn; /* expensive ones, 0: any number */
-	size_t mtu;
 	/* Brings a letter to the engine of that worker, this one too; owns it from then on. false: closed, still the caller's. */
 	bool (*post)(void *ctx, unsigned worker, struct letter *l);
 	void (*flush)(void *ctx, struct txq *q); /* as txq_init wants it */
+	/* A listener that was taken away: nobody is there any more, and nothing is left to send from there. */
+	void (*left)(void *ctx, unsigned listener);
 	void *ctx;
 };
 
-struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s); /* NULL: no memory */
+/* What a reload can change. */
+struct engine_settings {
+	struct service *services[LISTENERS_MOST]; /* by listener; NULL: nobody is served there, or no longer */
+	uint32_t handshake_rate;      /* per second and engine, 0: no limit */
+	uint32_t handshake_steps_per_turn; /* 0: any number */
+};
+
+/* Serves nobody yet. NULL: out of memory. */
+struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s);
 /* Sessions that are left are closed without a word (engine_drain says goodbye). */
 void engine_free(struct engine *e);
 
@@ -59,8 +61,12 @@ uint64_t engine_run(struct engine *e);
 /* The kernel refused a handshake datagram as larger than the path MTU; mtu: what fits, 0 unknown. */
 void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu);
 
-/* New handshakes use it from now on; those under way and the sessions are not touched. */
-void engine_set_tls(struct engine *e, struct tls *tls);
+/*
+ * From now on; takes references. New handshakes use the new services, and live sessions their time-outs. Where a
+ * listener's handler or standing is another one, and where it is taken away, its peers are told close_notify by
+ * engine_run, and nobody is admitted until all are gone; then it serves the new one, or left is called.
+ */
+void engine_apply(struct engine *e, const struct engine_settings *s);
 /* No admissions from now on; engine_run says close_notify to all sessions, a piece at a time. */
 void engine_drain(struct engine *e);
 bool engine_drained(const struct engine *e);

@@ -13,7 +13,7 @@ struct txq;
 struct metrics;
 struct record_cache;
 struct bus;
-struct handler;
+struct service;
 struct session_store;
 struct steps;
 
@@ -24,14 +24,11 @@ struct env {
 	struct txq *txq;
 	struct metrics *metrics;
 	struct record_cache *cache;
-	const struct handler *handler; /* of its sessions */
-	struct session_store *store;  /* where they are kept */
+	struct service *const *services; /* by listener; NULL: nobody is served there */
+	struct session_store *store;  /* where sessions are kept */
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
 	struct bus *bus;              /* to the other workers */
 	struct steps *steps;          /* the expensive ones that this turn still has */
-	uint64_t idle_timeout_ms;      /* 0: never */
-	uint64_t handshake_timeout_ms;
-	size_t mtu;                    /* UDP payload that flights are first cut for */
 };
 
 #endif

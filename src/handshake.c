@@ -12,6 +12,7 @@
 #include "metrics.h"
 #include "reassembly.h"
 #include "retransmit.h"
+#include "service.h"
 #include "steps.h"
 #include "txq.h"
 #include "wire.h"
@@ -141,10 +142,10 @@ static void said(void *ctx, const uint8_t *data, size_t len)
 
 /* ---- beginning and end ---- */
 
-struct handshake *handshake_new(struct env *env, struct tls *tls, const struct flow *flow,
-				uint32_t listener, const struct hello *hello,
-				gnutls_dtls_prestate_st *prestate)
+struct handshake *handshake_new(struct env *env, const struct flow *flow, uint32_t listener,
+				const struct hello *hello, gnutls_dtls_prestate_st *prestate)
 {
+	const struct service_config *service = &env->services[listener]->config;
 	struct handshake *h = calloc(1, sizeof(*h));
 	int err;
 
@@ -155,16 +156,16 @@ struct handshake *handshake_new(struct env *env, struct tls *tls, const struct f
 	place_init(&h->line);
 	h->env = env;
 	h->listener = listener;
-	h->tls = tls_ref(tls);
+	h->tls = tls_ref(service->tls);
 	memcpy(h->random, hello->random, DTLS_RANDOM_SIZE);
 	h->hello_version = DTLS_VERSION_1_2;
 	h->admitted_now = true;
-	h->deadline = env->now + env->handshake_timeout_ms;
+	h->deadline = env->now + service->handshake_timeout_ms;
 	/* both, so that there are both to be freed */
 	err = intake_init(&h->in, hello->message_seq);
-	if (retransmit_init(&h->out, hello->record_seq, env->mtu) < 0 || err < 0)
+	if (retransmit_init(&h->out, hello->record_seq, service->mtu) < 0 || err < 0)
 		goto fail;
-	err = tls_session_new(tls, &h->report, &h->session);
+	err = tls_session_new(h->tls, &h->report, &h->session);
 	if (err < 0) {
 		log_limited(LOG_ERROR_, flow, "cannot begin a handshake: %s", gnutls_strerror(err));
 		h->session = NULL;

@@ -38,11 +38,10 @@ enum handshake_verdict {
 
 /*
  * For a peer that the gate has admitted: hello is the RECORD_HELLO that proved it, handed to
- * handshake_record next by the caller. NULL: out of memory or GnuTLS refused (logged).
+ * handshake_record next by the caller; a service is there for the listener. NULL: out of memory or GnuTLS refused (logged).
  */
-struct handshake *handshake_new(struct env *env, struct tls *tls, const struct flow *flow,
-				uint32_t listener, const struct hello *hello,
-				gnutls_dtls_prestate_st *prestate);
+struct handshake *handshake_new(struct env *env, const struct flow *flow, uint32_t listener,
+				const struct hello *hello, gnutls_dtls_prestate_st *prestate);
 void handshake_free(struct handshake *h);
 
 /* The engine files handshakes by flow and arms their timer. */

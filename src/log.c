@@ -54,6 +54,11 @@ void log_open(enum log_sink sink, enum log_level most, const char *ident)
 	atomic_store(&log_sink, (int)sink);
 }
 
+void log_set_level(enum log_level most)
+{
+	atomic_store(&log_most, (int)most);
+}
+
 enum log_level log_level(void)
 {
 	return (enum log_level)atomic_load_explicit(&log_most, memory_order_relaxed);

@@ -21,6 +21,7 @@ enum log_sink { LOG_TO_STDERR, LOG_TO_SYSLOG };
 /* ident is borrowed for the life of the process. Default before the call: stderr, notice. */
 void log_open(enum log_sink sink, enum log_level most, const char *ident);
 enum log_level log_level(void);
+void log_set_level(enum log_level most);
 
 /* flow may be NULL. The finished line is escaped: see escape.h. */
 void log_write(enum log_level level, const struct flow *flow, const char *fmt, ...)

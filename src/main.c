@@ -4,20 +4,22 @@
 #endif
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "daemon.h"
+#include "log.h"
 #include "options.h"
 
 #define EXIT_USAGE 2
 
 int main(int argc, char *argv[])
 {
-	struct options o;
-	char err[256];
+	struct conf *conf;
+	char err[700];
 
-	switch (options_parse(&o, argc, argv, err, sizeof(err))) {
+	switch (options_parse(&conf, argc, argv, err, sizeof(err))) {
 	case OPTIONS_RUN:
-		return daemon_run(&o);
+		return conf->check ? daemon_check(conf) : daemon_run(argc, argv, conf);
 	case OPTIONS_HELP:
 		options_help(stdout);
 		return 0;
@@ -25,6 +27,9 @@ int main(int argc, char *argv[])
 		puts(PACKAGE_STRING);
 		puts(DTLSD_FEATURES);
 		return 0;
+	case OPTIONS_FAILED:
+		log_error("%s", err);
+		return EXIT_FAILURE;
 	case OPTIONS_BAD:
 		break;
 	}

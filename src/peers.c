@@ -11,8 +11,9 @@
 #include "log.h"
 #include "metrics.h"
 #include "record.h"
-#include "txq.h"
+#include "service.h"
 #include "steps.h"
+#include "txq.h"
 
 static struct session *session_of_timer(struct timer *t)
 {
@@ -70,12 +71,28 @@ static const char *const end_name[] = {
 	[SESSION_END_SEQ] = "sequence numbers used up",
 };
 
+struct quota *peers_quota(const struct peers *p, unsigned listener)
+{
+	return service_quota(p->env->services[listener]);
+}
+
+/*
+ * May the two share a place in a quota? A flow keeps its listener but for one that a reload puts before a wildcard, and
+ * that may be another service's.
+ */
+static bool same_quota(const struct peers *p, const struct session *s, const struct handshake *h)
+{
+	return peers_quota(p, s->listener) == peers_quota(p, handshake_listener(h));
+}
+
 /*
  * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
  * that restarts needs no second one, and who leaves last gives it back.
  */
 static void remove_session(struct peers *p, struct session *s)
 {
+	struct handshake *rival = s->rival ? peers_handshake(p, &s->node.flow) : NULL;
+
 	assert(s->end != SESSION_LIVE);
 	if (log_level() >= LOG_INFO_)
 		log_write(LOG_INFO_, &s->node.flow,
@@ -88,8 +105,10 @@ static void remove_session(struct peers *p, struct session *s)
 	wheel_cancel(&p->session_timers, &s->timer);
 	table_remove(p->sessions, &s->node);
 	session_release(s);
-	if (!s->rival)
+	if (!rival)
 		census_leave(p->census, &s->node.flow.peer);
+	if (!rival || !same_quota(p, s, rival))
+		quota_leave(peers_quota(p, s->listener));
 	session_free(s);
 	note_freed(p);
 }
@@ -120,16 +139,21 @@ static void unfile_handshake(struct peers *p, struct handshake *h)
 	table_remove(p->handshakes, n);
 	place_leave(handshake_place(h));
 	census_handshake_over(p->census, &n->flow.peer);
+	quota_handshake_over(peers_quota(p, handshake_listener(h)));
 	note_freed(p);
 }
 
 void peers_remove_handshake(struct peers *p, struct handshake *h)
 {
 	const struct flow *flow = &handshake_node(h)->flow;
+	struct session *s;
 
 	unfile_handshake(p, h);
-	if (!peers_session(p, flow))
+	s = peers_session(p, flow);
+	if (!s)
 		census_leave(p->census, &flow->peer);
+	if (!s || !same_quota(p, s, h))
+		quota_leave(peers_quota(p, handshake_listener(h)));
 	handshake_free(h);
 }
 
@@ -150,7 +174,7 @@ static void early_record(void *ctx, uint8_t *data, size_t len)
 
 static void open_session(struct session *s)
 {
-	const struct handler *handler = s->env->handler;
+	const struct handler *handler = s->env->services[s->listener]->config.handler;
 	int err = handler->open ? handler->open(s) : 0;
 
 	if (err < 0) {
@@ -248,14 +272,18 @@ void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake
 	}
 }
 
-struct handshake *peers_oldest_half_open(struct peers *p)
+struct handshake *peers_oldest_half_open(struct peers *p, const struct quota *of)
 {
-	struct place *at;
+	struct place *at, *next;
 
-	while ((at = p->half_open.next) != &p->half_open) {
-		if (handshake_half_open(handshake_of_place(at)))
-			return handshake_of_place(at);
-		place_leave(at);
+	for (at = p->half_open.next; at != &p->half_open; at = next) {
+		struct handshake *h = handshake_of_place(at);
+
+		next = at->next;
+		if (!handshake_half_open(h))
+			place_leave(at);
+		else if (!of || peers_quota(p, handshake_listener(h)) == of)
+			return h;
 	}
 	return NULL;
 }
@@ -331,6 +359,42 @@ void peers_take_steps(struct peers *p)
 
 		peers_settle_handshake(p, h, handshake_proceed(h));
 	}
+}
+
+struct sweep {
+	struct peers *peers;
+	const bool *leaving;
+};
+
+static void sweep_handshake(void *ctx, struct table_node *n)
+{
+	struct sweep *w = ctx;
+
+	if (w->leaving[handshake_listener(handshake_of_node(n))])
+		forsake(w->peers, n);
+}
+
+static void sweep_session(void *ctx, struct table_node *n)
+{
+	struct session *s = session_of_node(n);
+	struct sweep *w = ctx;
+
+	if (w->leaving[s->listener])
+		goodbye(w->peers, n);
+	else
+		arm_session(w->peers, s); /* its time-out may be another one now */
+}
+
+bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving)
+{
+	struct sweep w = { p, leaving };
+
+	/* handshakes first: none of them becomes a session behind the walk over these */
+	if (!at->handshakes_done)
+		at->handshakes_done = !table_walk(p->handshakes, &at->handshakes, PEERS_A_RUN, sweep_handshake, &w);
+	else if (!at->sessions_done)
+		at->sessions_done = !table_walk(p->sessions, &at->sessions, PEERS_A_RUN, sweep_session, &w);
+	return !at->sessions_done;
 }
 
 /* An alert, protected. */

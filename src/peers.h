@@ -13,9 +13,9 @@
 #include "census.h"
 #include "classify.h"
 #include "env.h"
-#include "handler.h"
 #include "handshake.h"
 #include "place.h"
+#include "quota.h"
 #include "session.h"
 #include "siphash.h"
 #include "table.h"
@@ -52,8 +52,10 @@ void peers_clear(struct peers *p);
 
 struct session *peers_session(struct peers *p, const struct flow *flow);     /* NULL: none */
 struct handshake *peers_handshake(struct peers *p, const struct flow *flow); /* NULL: none */
-/* NULL: all handshakes have got further than the hello. */
-struct handshake *peers_oldest_half_open(struct peers *p);
+/* Of all, or those counted in a quota. NULL: all of these handshakes have got further than the hello. */
+struct handshake *peers_oldest_half_open(struct peers *p, const struct quota *of);
+/* Whose places the peers of a listener take. */
+struct quota *peers_quota(const struct peers *p, unsigned listener);
 /* Tells a hello from another by its random, in eight bytes that nobody else can compute. */
 uint64_t peers_hello_tag(const struct peers *p, const uint8_t *random);
 
@@ -82,5 +84,16 @@ uint64_t peers_wait(const struct peers *p, uint64_t limit_ms);
 /* Says close_notify to a bounded number of sessions and drops as many handshakes. True: some are left. */
 bool peers_drain(struct peers *p);
 bool peers_none(const struct peers *p);
+
+/* A round over all peers, after their services have changed. Begins all zero. */
+struct peers_sweep {
+	uint64_t handshakes, sessions;
+	bool handshakes_done, sessions_done;
+};
+/*
+ * A piece of it: who is at a leaving listener is dropped, or told close_notify; the others' timers follow the time-outs
+ * that hold now. No handshake may begin at a leaving listener meanwhile. True: there is more.
+ */
+bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving);
 
 #endif

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handler.h"
 #include "log.h"
 #include "metrics.h"
 #include "pool.h"
+#include "service.h"
 #include "txq.h"
 #include "wire.h"
 
@@ -32,6 +32,11 @@ struct session_store {
 	struct pool *pool[STORE_CLASSES]; /* of STORE_STEP * (index + 1) bytes; NULL: nothing was of that size yet */
 };
 
+static const struct service_config *service_of(const struct session *s)
+{
+	return &s->env->services[s->listener]->config;
+}
+
 /* ---- time ---- */
 
 static uint32_t heard_units(uint64_t ms)
@@ -49,7 +54,7 @@ static uint64_t idle_due(const struct session *s)
 {
 	uint64_t now = heard_units(s->env->now), silent = (uint32_t)(now - s->heard_at);
 
-	return (now - silent) * SESSION_HEARD_MS + s->env->idle_timeout_ms;
+	return (now - silent) * SESSION_HEARD_MS + service_of(s)->idle_timeout_ms;
 }
 
 static uint64_t final_due(const struct session *s)
@@ -196,7 +201,7 @@ int session_send(struct session *s, const void *data, size_t len)
 		metric_inc(s->env->metrics, METRIC_send_too_large);
 		log_limited(LOG_WARNING_, &s->node.flow,
 			    "handler %s: a message of %zu bytes does not fit into a record (%d at most): dropped",
-			    s->env->handler->name, len, DTLS_PLAINTEXT_MAX);
+			    service_of(s)->handler->name, len, DTLS_PLAINTEXT_MAX);
 		return -EMSGSIZE;
 	}
 	if ((s->record.write_seq & DTLS_SEQ_MAX) >= DTLS_SEQ_MAX - SEQ_RESERVE) {
@@ -255,7 +260,7 @@ static void on_data(struct session *s, const uint8_t *data, size_t len)
 	s->bytes_in += len;
 	metric_inc(s->env->metrics, METRIC_records_in);
 	metric_add(s->env->metrics, METRIC_bytes_in, len);
-	s->env->handler->record(s, data, len);
+	service_of(s)->handler->record(s, data, len);
 }
 
 static void on_alert(struct session *s, const uint8_t *data, size_t len)
@@ -355,7 +360,7 @@ bool session_record(struct session *s, const struct record *r, bool keep)
 
 uint64_t session_due(const struct session *s)
 {
-	uint64_t due = s->env->idle_timeout_ms ? idle_due(s) : UINT64_MAX;
+	uint64_t due = service_of(s)->idle_timeout_ms ? idle_due(s) : UINT64_MAX;
 
 	return s->final && final_due(s) < due ? final_due(s) : due;
 }
@@ -366,14 +371,14 @@ void session_tick(struct session *s)
 
 	if (s->final && now >= final_due(s))
 		forget_final(s);
-	if (s->env->idle_timeout_ms && now >= idle_due(s))
+	if (service_of(s)->idle_timeout_ms && now >= idle_due(s))
 		session_close(s, SESSION_END_IDLE);
 }
 
 void session_release(struct session *s)
 {
-	if (s->opened && s->env->handler->close)
-		s->env->handler->close(s);
+	if (s->opened && service_of(s)->handler->close)
+		service_of(s)->handler->close(s);
 	if (s->final)
 		forget_final(s);
 	record_wipe(&s->record, s->env->cache);

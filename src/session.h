@@ -18,8 +18,6 @@
 #include "table.h"
 #include "wheel.h"
 
-struct handler;
-
 enum session_end {
 	SESSION_LIVE,
 	SESSION_END_PEER,     /* close_notify or a fatal alert came */

@@ -22,28 +22,26 @@
 /* Of what is ready in one turn of the loop, records are served first, hellos last. */
 enum { PRIORITY_HELLOS = -1, PRIORITY_OTHERS = 0, PRIORITY_RECORDS = 1 };
 
-enum order_kind { ORDER_RELOAD, ORDER_DRAIN };
+enum order_kind { ORDER_CHANGE, ORDER_DRAIN };
 
 struct order {
 	struct letter letter; /* first */
 	enum order_kind kind;
-	struct tls *tls;      /* RELOAD: a reference that the order holds */
+	struct worker_settings *settings; /* CHANGE: the order's, with references to the services */
 	uint64_t most_ms;     /* DRAIN */
 	bool kept;            /* part of the worker, not to be freed */
 };
 
-/* A socket's watchers. Its send side is watched only while the kernel takes no more. */
-struct port {
-	struct worker *worker;
-	struct udp_socket *socket;
-	ev_io readable, writable;
+struct worker_change {
+	struct order order; /* first */
+	struct worker_settings settings;
 };
 
-/* The socket for hellos; what is answered leaves from the other one. */
-struct lane {
+/* The watchers of one listener's sockets. The send side is watched only while the kernel takes no more. */
+struct port {
 	struct worker *worker;
-	struct udp_socket *socket;
-	ev_io readable;
+	ev_io readable, writable;
+	ev_io hellos; /* of the socket for these; what is answered leaves from the other one */
 };
 
 struct worker {
@@ -55,8 +53,9 @@ struct worker {
 	ev_timer timer;
 	ev_prepare prepare;
 	ev_idle idle;
-	struct port *ports;
-	struct lane *lanes;
+	/* by listener; fd -1: none */
+	struct port ports[LISTENERS_MOST];
+	struct udp_socket sockets[LISTENERS_MOST], hello_sockets[LISTENERS_MOST];
 	struct mailbox letters; /* for the engine */
 	struct mailbox orders;  /* for this worker */
 	struct order farewells[2]; /* the main thread's: to stop, and to hurry, takes no memory that may be out */
@@ -94,8 +93,8 @@ static void flush(void *ctx, struct txq *q)
 	struct udp_socket *blocked = NULL;
 	struct worker *w = ctx;
 
-	if (udp_send(w->config.sockets, q, engine_metrics(w->engine), too_large, w, &blocked) == -EAGAIN)
-		ev_io_start(w->loop, &w->ports[blocked - w->config.sockets].writable);
+	if (udp_send(w->sockets, q, engine_metrics(w->engine), too_large, w, &blocked) == -EAGAIN)
+		ev_io_start(w->loop, &w->ports[blocked - w->sockets].writable);
 }
 
 static void set_time(struct worker *w)
@@ -153,7 +152,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	(void)events;
 	set_time(w);
 	for (int i = 0; i < BATCHES_A_TURN; i++) {
-		int n = udp_recv(p->socket, w->rx, engine_metrics(w->engine), receive, w);
+		int n = udp_recv(&w->sockets[p - w->ports], w->rx, engine_metrics(w->engine), receive, w);
 
 		txq_flush(engine_txq(w->engine));
 		if (n < UDP_BATCH)
@@ -164,13 +163,13 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
 static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
 {
-	struct lane *l = io->data;
-	struct worker *w = l->worker;
+	struct port *p = io->data;
+	struct worker *w = p->worker;
 
 	(void)loop;
 	(void)events;
 	set_time(w);
-	udp_recv(l->socket, w->rx, engine_metrics(w->engine), receive, w);
+	udp_recv(&w->hello_sockets[p - w->ports], w->rx, engine_metrics(w->engine), receive, w);
 	end_turn(w);
 }
 
@@ -216,8 +215,51 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *p, int events)
 
 static void order_free(struct order *o)
 {
+	for (unsigned i = 0; o->settings && i < LISTENERS_MOST; i++)
+		service_unref(o->settings->engine.services[i]);
 	if (!o->kept)
 		free(o);
+}
+
+static void watch(struct worker *w, unsigned listener, const struct worker_settings *s)
+{
+	struct udp_socket *socket = &w->sockets[listener], *hellos = &w->hello_sockets[listener];
+	struct port *p = &w->ports[listener];
+
+	*socket = s->sockets[listener];
+	*hellos = s->hello_sockets[listener];
+	p->worker = w;
+	p->readable.data = p->writable.data = p->hellos.data = p;
+	ev_io_init(&p->readable, on_readable, socket->fd, EV_READ);
+	ev_io_init(&p->writable, on_writable, socket->fd, EV_WRITE);
+	ev_set_priority(&p->readable, PRIORITY_RECORDS);
+	ev_io_start(w->loop, &p->readable);
+	if (hellos->fd < 0)
+		return;
+	ev_io_init(&p->hellos, on_hellos, hellos->fd, EV_READ);
+	ev_set_priority(&p->hellos, PRIORITY_HELLOS);
+	ev_io_start(w->loop, &p->hellos);
+}
+
+static void left(void *ctx, unsigned listener)
+{
+	struct worker *w = ctx;
+	struct port *p = &w->ports[listener];
+
+	ev_io_stop(w->loop, &p->readable);
+	ev_io_stop(w->loop, &p->writable);
+	if (w->hello_sockets[listener].fd >= 0)
+		ev_io_stop(w->loop, &p->hellos);
+	w->sockets[listener].fd = w->hello_sockets[listener].fd = -1;
+	w->config.left(w->config.ctx, listener);
+}
+
+static void change(struct worker *w, const struct worker_settings *s)
+{
+	engine_apply(w->engine, &s->engine);
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		if (s->engine.services[i] && w->sockets[i].fd < 0)
+			watch(w, i, s);
 }
 
 static void obey(struct worker *w, struct order *o)
@@ -225,9 +267,8 @@ static void obey(struct worker *w, struct order *o)
 	uint64_t by;
 
 	switch (o->kind) {
-	case ORDER_RELOAD:
-		engine_set_tls(w->engine, o->tls);
-		tls_unref(o->tls);
+	case ORDER_CHANGE:
+		change(w, o->settings);
 		break;
 	case ORDER_DRAIN:
 		by = clock_mono_ms() + o->most_ms;
@@ -264,7 +305,7 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	ev_run(w->loop, 0);
-	w->config.done(w->config.done_ctx);
+	w->config.done(w->config.ctx);
 	return NULL;
 }
 
@@ -276,7 +317,6 @@ static void drop_orders(struct letter *l)
 		struct order *o = (struct order *)(void *)l;
 
 		next = l->next;
-		tls_unref(o->tls);
 		order_free(o);
 	}
 }
@@ -288,32 +328,6 @@ static void drop_letters(struct letter *l)
 	for (; l; l = next) {
 		next = l->next;
 		free(l); /* a letter is the first member of what was allocated */
-	}
-}
-
-static void watch_sockets(struct worker *w)
-{
-	const struct worker_config *c = &w->config;
-
-	for (unsigned i = 0; i < c->socket_count; i++) {
-		struct port *p = &w->ports[i];
-		struct lane *l = &w->lanes[i];
-
-		p->worker = w;
-		p->socket = &c->sockets[i];
-		ev_io_init(&p->readable, on_readable, p->socket->fd, EV_READ);
-		ev_io_init(&p->writable, on_writable, p->socket->fd, EV_WRITE);
-		ev_set_priority(&p->readable, PRIORITY_RECORDS);
-		p->readable.data = p->writable.data = p;
-		ev_io_start(w->loop, &p->readable);
-		if (c->hello_sockets[i].fd < 0)
-			continue;
-		l->worker = w;
-		l->socket = &c->hello_sockets[i];
-		ev_io_init(&l->readable, on_hellos, l->socket->fd, EV_READ);
-		ev_set_priority(&l->readable, PRIORITY_HELLOS);
-		l->readable.data = l;
-		ev_io_start(w->loop, &l->readable);
 	}
 }
 
@@ -330,7 +344,7 @@ static void on_nothing(struct ev_loop *loop, ev_timer *t, int events)
  */
 static bool make_room(struct worker *w)
 {
-	unsigned n = 2 * w->config.socket_count + 8;
+	unsigned n = 3 * LISTENERS_MOST + 8;
 	ev_timer *some = calloc(n, sizeof(*some)), due;
 
 	if (!some)
@@ -362,15 +376,16 @@ struct worker *worker_new(const struct worker_config *c)
 	w->config = *c;
 	w->config.engine.post = post;
 	w->config.engine.flush = flush;
+	w->config.engine.left = left;
 	w->config.engine.ctx = w;
 	mailbox_init(&w->letters, wake, w);
 	mailbox_init(&w->orders, wake, w);
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	w->rx = udp_rx_new();
-	w->ports = calloc(c->socket_count, sizeof(*w->ports));
-	w->lanes = calloc(c->socket_count, sizeof(*w->lanes));
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		w->sockets[i].fd = w->hello_sockets[i].fd = -1;
 	w->engine = engine_new(&w->config.engine, clock_mono_ms(), clock_wall_s());
-	if (!w->loop || !w->rx || !w->ports || !w->lanes || !w->engine) {
+	if (!w->loop || !w->rx || !w->engine) {
 		worker_free(w);
 		return NULL;
 	}
@@ -382,7 +397,6 @@ struct worker *worker_new(const struct worker_config *c)
 		worker_free(w);
 		return NULL;
 	}
-	watch_sockets(w);
 	ev_async_init(&w->knock, on_knock);
 	w->knock.data = w;
 	ev_async_start(w->loop, &w->knock);
@@ -428,41 +442,50 @@ void worker_free(struct worker *w)
 		udp_rx_free(w->rx);
 	if (w->loop)
 		ev_loop_destroy(w->loop);
-	free(w->ports);
-	free(w->lanes);
 	free(w);
 }
 
-static int give(struct worker *w, const struct order *order)
+struct worker_change *worker_prepare(const struct worker_settings *s)
 {
-	struct order *o = malloc(sizeof(*o));
+	struct worker_change *c = calloc(1, sizeof(*c));
 
-	if (!o)
-		return -ENOMEM;
-	*o = *order;
-	if (o->tls)
-		tls_ref(o->tls);
-	if (mailbox_post(&w->orders, &o->letter))
-		return 0;
-	tls_unref(o->tls);
-	free(o);
-	return -ECONNRESET;
+	if (!c)
+		return NULL;
+	c->settings = *s;
+	c->order.kind = ORDER_CHANGE;
+	c->order.settings = &c->settings;
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		if (s->engine.services[i])
+			service_ref(s->engine.services[i]);
+	return c;
 }
 
-int worker_reload(struct worker *w, struct tls *tls)
+void worker_forget(struct worker_change *c)
 {
-	return give(w, &(struct order){ .kind = ORDER_RELOAD, .tls = tls });
+	if (c)
+		order_free(&c->order);
+}
+
+void worker_apply(struct worker *w, struct worker_change *c)
+{
+	if (!w->started)
+		obey(w, &c->order);
+	else if (!mailbox_post(&w->orders, &c->order.letter))
+		worker_forget(c); /* it is at its end */
 }
 
 int worker_drain(struct worker *w, uint64_t most_ms)
 {
-	struct order *o;
+	bool kept = w->said < sizeof(w->farewells) / sizeof(w->farewells[0]);
+	struct order *o = kept ? &w->farewells[w->said++] : malloc(sizeof(*o));
 
-	if (w->said == sizeof(w->farewells) / sizeof(w->farewells[0]))
-		return give(w, &(struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms });
-	o = &w->farewells[w->said++];
-	*o = (struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms, .kept = true };
-	return mailbox_post(&w->orders, &o->letter) ? 0 : -ECONNRESET;
+	if (!o)
+		return -ENOMEM;
+	*o = (struct order){ .kind = ORDER_DRAIN, .most_ms = most_ms, .kept = kept };
+	if (mailbox_post(&w->orders, &o->letter))
+		return 0;
+	order_free(o);
+	return -ECONNRESET;
 }
 
 const struct metrics *worker_metrics(struct worker *w)

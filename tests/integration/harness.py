@@ -250,7 +250,7 @@ class Daemon(Process):
         self.ended = False
         if addresses is None:
             addresses = ["127.0.0.1:%d"]
-        self.host = "::1" if addresses[0].startswith("[::1]") else "127.0.0.1"
+        self.host = "::1" if addresses and addresses[0].startswith("[::1]") else "127.0.0.1"
         self.notify = Notify(t)
         argv = [*wrapper, DTLSD, *([log] if log else []), *options,
                 *[a.replace("%d", str(self.port)) for a in addresses]]

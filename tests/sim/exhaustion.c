@@ -30,7 +30,9 @@
 #define SAMPLE 150 /* runs of the short form, each way */
 
 static bool all;
-static struct tls_options loaded; /* of the world */
+static const struct world_options options = { .seed = 1, .verify = VERIFY_CLIENT_OPTIONAL,
+					      .handler = &handler_command, .handshake_timeout_ms = 5000,
+					      .idle_timeout_ms = 60 * MINUTE };
 static char at[64]; /* the run, for the last words of a crash */
 
 /* ---- only the server is short of memory: the calls into it are wrapped by the linker ---- */
@@ -47,8 +49,10 @@ uint64_t __real_engine_run(struct engine *e);
 uint64_t __wrap_engine_run(struct engine *e);
 struct tls *__real_tls_load(const struct tls_options *o, struct tls_shared *s, char *err, size_t size);
 struct tls *__wrap_tls_load(const struct tls_options *o, struct tls_shared *s, char *err, size_t size);
-struct tls_shared *__real_tls_shared_new(uint32_t entries, uint32_t lifetime_s);
-struct tls_shared *__wrap_tls_shared_new(uint32_t entries, uint32_t lifetime_s);
+struct standing *__real_standing_new(const struct quota_limits *limits);
+struct standing *__wrap_standing_new(const struct quota_limits *limits);
+struct service *__real_service_new(const struct service_config *c);
+struct service *__wrap_service_new(const struct service_config *c);
 struct census *__real_census_new(const struct census_limits *limits);
 struct census *__wrap_census_new(const struct census_limits *limits);
 void __real_net_send(struct net *n, const struct flow *flow, bool to_server, const void *data, size_t len);
@@ -76,7 +80,6 @@ struct tls *__wrap_tls_load(const struct tls_options *o, struct tls_shared *s, c
 {
 	struct tls *t = NULL;
 
-	loaded = *o;
 	do {
 		uint64_t hit = faults_hit();
 
@@ -90,11 +93,19 @@ struct tls *__wrap_tls_load(const struct tls_options *o, struct tls_shared *s, c
 	return t;
 }
 
-struct tls_shared *__wrap_tls_shared_new(uint32_t entries, uint32_t lifetime_s)
+struct standing *__wrap_standing_new(const struct quota_limits *limits)
 {
-	struct tls_shared *s = NULL;
+	struct standing *s = NULL;
 
-	UNTIL_IT_WORKS(s, __real_tls_shared_new(entries, lifetime_s));
+	UNTIL_IT_WORKS(s, __real_standing_new(limits));
+	return s;
+}
+
+struct service *__wrap_service_new(const struct service_config *c)
+{
+	struct service *s = NULL;
+
+	UNTIL_IT_WORKS(s, __real_service_new(c));
 	return s;
 }
 
@@ -220,12 +231,7 @@ static void resume(struct world *w, const char *priority)
 
 static void reload(struct world *w)
 {
-	char err[512];
-	struct tls *fresh = tls_load(&loaded, w->shared, err, sizeof(err));
-
-	engine_set_tls(w->engine, fresh);
-	tls_unref(w->tls);
-	w->tls = fresh;
+	world_serve(w, 0, world_service(&options, "sim", w->settings.services[0]->config.standing));
 }
 
 static void live(struct world *w)
@@ -268,16 +274,13 @@ static void end(struct world *w)
 /* One life, in which the allocation number first and those after it fail. The allocations of a life. */
 static uint64_t play(uint64_t first, uint64_t count, bool *hit)
 {
-	const struct world_options o = { .seed = 1, .verify = VERIFY_CLIENT_OPTIONAL,
-					 .handler = &handler_command, .handshake_timeout_ms = 5000,
-					 .idle_timeout_ms = 60 * MINUTE };
 	uint64_t seen;
 	struct world w;
 
 	snprintf(at, sizeof(at), "allocation %llu to %llu", (unsigned long long)first,
 		 (unsigned long long)(first + count - 1));
 	faults_plan(first, count);
-	world_init(&w, &o);
+	world_init(&w, &options);
 	live(&w);
 	seen = faults_seen();
 	*hit = faults_hit() > 0;

@@ -41,8 +41,9 @@ struct world {
 	struct net net;
 	struct engine *engine;
 	struct census *census;
-	struct tls *tls;
-	struct tls_shared *shared;
+	struct engine_settings settings;  /* in force; world_serve changes them */
+	unsigned left[LISTENERS_MOST];    /* how often the engine has said so */
+	unsigned shift;                   /* datagrams come in by a listener so many further on */
 	struct client *clients;
 	struct letter *letters, **last_letter;
 	struct addr address;
@@ -59,6 +60,7 @@ struct world_options {
 	enum verify_client verify;
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
 	const char *certfile, *keyfile;      /* these instead; NULL: those above */
+	struct quota_limits quota;           /* of a service; all zero: none */
 };
 
 /* Once for the program: certificates in a temporary directory, virtual time for GnuTLS. */
@@ -69,8 +71,15 @@ void world_init(struct world *w, const struct world_options *o);
 /* Asserts that nothing is left behind. */
 void world_end(struct world *w);
 
+/* One with the options that are a service's; standing NULL: a new one. The caller has a reference. */
+struct service *world_service(const struct world_options *o, const char *name, struct standing *standing);
+/* Serves it from now on at the port that is so many above the first one's; takes the reference. NULL: nothing there. */
+void world_serve(struct world *w, unsigned listener, struct service *s);
+
 /* A client on a port of its own, or on the given one; it begins its handshake at once. resume may be NULL. */
 struct client *client_new(struct world *w, enum world_auth auth, uint16_t port, const gnutls_datum_t *resume);
+/* The same to another listener. */
+struct client *client_new_to(struct world *w, unsigned listener, enum world_auth auth);
 void client_free(struct client *c);
 /* Sends message number i (0..1023) of a size that follows from i; an echo handler sends it back. */
 void client_say(struct client *c, unsigned i);

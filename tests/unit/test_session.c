@@ -13,6 +13,7 @@
 #include "handler.h"
 #include "log.h"
 #include "metrics.h"
+#include "service.h"
 #include "session.h"
 #include "txq.h"
 #include "wire.h"
@@ -89,6 +90,8 @@ static const struct handler handler = { .name = "test", .help = "", .record = on
 static struct bench *bench_new(void)
 {
 	const struct record_direction up = { { 1, 2, 3 }, { 4, 5 } }, down = { { 6, 7 }, { 8 } };
+	static struct service service = { .config = { .name = "test", .handler = &handler, .idle_timeout_ms = 300000 } };
+	static struct service *services[] = { &service };
 	struct bench *b = calloc(1, sizeof(*b));
 	char err[128];
 
@@ -96,7 +99,7 @@ static struct bench *bench_new(void)
 	log_open(LOG_TO_STDERR, LOG_ERROR_, "test");
 	assert_int_equal(txq_init(&b->txq, take, b), 0);
 	b->env = (struct env){ .now = 5000, .txq = &b->txq, .metrics = &b->metrics, .cache = record_cache_new(4),
-			       .handler = &handler, .scratch = b->scratch, .idle_timeout_ms = 300000, .mtu = 1200 };
+			       .services = services, .scratch = b->scratch };
 	b->env.store = session_store_new();
 	assert_true(b->env.cache && b->env.store);
 	b->s.env = &b->env;

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "listeners.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "steer.h"
+#include "udp.h"
+
+#define SOCKET_BUFFER (4 * 1024 * 1024)
+
+enum state { FREE, SERVED, LEAVING };
+
+struct listener {
+	struct addr addr;         /* as it was configured */
+	enum state state;
+	bool planned, opened;     /* by the plan under way */
+	atomic_uint left;         /* by so many workers */
+	struct udp_socket *group; /* one a worker, then as many for hellos or -1 in their place */
+};
+
+struct listeners {
+	unsigned workers;
+	bool lane;
+	bool told; /* that there is none */
+	struct listener listener[LISTENERS_MOST];
+};
+
+struct listeners *listeners_new(unsigned workers, bool hello_lane)
+{
+	struct listeners *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->workers = workers;
+	l->lane = hello_lane;
+	return l;
+}
+
+static void close_listener(struct listeners *l, struct listener *o)
+{
+	for (unsigned i = 0; i < 2 * l->workers; i++)
+		udp_close(&o->group[i]);
+	free(o->group);
+	memset(o, 0, sizeof(*o));
+}
+
+void listeners_free(struct listeners *l)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		if (l->listener[i].state != FREE)
+			close_listener(l, &l->listener[i]);
+	free(l);
+}
+
+/* ---- opening ---- */
+
+static void report_no_lane(struct listeners *l, const struct addr *a, int err)
+{
+	char where[ADDR_TEXT_MAX];
+
+	if (!l->told)
+		log_warning("%s: the kernel refuses the program that gives hellos a lane of their own (%s): a flood of "
+			    "them can push out records; Linux 4.5 and later take it, --hello-lane no does without",
+			    addr_format(a, where), strerror(-err));
+	l->told = true;
+}
+
+static int open_group(struct listeners *l, struct listener *o, unsigned number, char *err, size_t err_size)
+{
+	unsigned n = l->workers;
+	int rc = udp_open(o->group, l->lane ? 2 * n : n, &o->addr, number, SOCKET_BUFFER, SOCKET_BUFFER, err, err_size);
+
+	if (rc < 0)
+		return rc;
+	if (!l->lane) {
+		for (unsigned i = n; i < 2 * n; i++)
+			o->group[i].fd = -1;
+		return 0;
+	}
+	rc = steer_attach(o->group, n);
+	if (rc < 0) {
+		report_no_lane(l, &o->group[0].bound, rc);
+		for (unsigned i = n; i < 2 * n; i++)
+			udp_close(&o->group[i]);
+	}
+	return 0;
+}
+
+static int open_listener(struct listeners *l, const struct addr *a, unsigned number, char *err, size_t err_size)
+{
+	struct listener *o = &l->listener[number];
+	int rc;
+
+	o->addr = *a;
+	o->group = calloc((size_t)2 * l->workers, sizeof(*o->group));
+	if (!o->group) {
+		snprintf(err, err_size, "out of memory");
+		return -ENOMEM;
+	}
+	rc = open_group(l, o, number, err, err_size);
+	if (rc < 0) {
+		free(o->group);
+		o->group = NULL;
+		return rc;
+	}
+	o->state = SERVED;
+	o->planned = o->opened = true;
+	return 0;
+}
+
+/* ---- plans ---- */
+
+static int no_place(const struct conf_listener *c, int rc, const char *why, char *err, size_t err_size)
+{
+	char where[CONF_PLACE_TEXT], text[ADDR_TEXT_MAX];
+
+	snprintf(err, err_size, "%scannot listen on %s: %s", conf_place_text(&c->place, where),
+		 addr_format(&c->addr, text), why);
+	return rc;
+}
+
+/* The number of an address, -errno. */
+static int place_address(struct listeners *l, const struct conf_listener *c, char *err, size_t err_size)
+{
+	char where[CONF_PLACE_TEXT], why[300];
+	int found = -1, rc;
+
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		struct listener *o = &l->listener[i];
+
+		if (o->state == FREE && found < 0)
+			found = (int)i;
+		if (o->state == FREE || o->planned || !addr_equal(&o->addr, &c->addr))
+			continue;
+		if (o->state == LEAVING)
+			return no_place(c, -EBUSY, "it is about to be left, as you asked before; reload again", err,
+					err_size);
+		o->planned = true;
+		return (int)i;
+	}
+	if (found < 0)
+		return no_place(c, -ENOSPC, "too many addresses are about to be left; reload again", err, err_size);
+	rc = open_listener(l, &c->addr, (unsigned)found, why, sizeof(why));
+	if (rc < 0)
+		snprintf(err, err_size, "%s%s", conf_place_text(&c->place, where), why);
+	return rc < 0 ? rc : found;
+}
+
+int listeners_plan(struct listeners *l, const struct conf *c, int service[static LISTENERS_MOST], char *err,
+		   size_t err_size)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		service[i] = -1;
+	for (unsigned i = 0; i < c->service_count; i++)
+		for (unsigned j = 0; j < c->services[i]->listener_count; j++) {
+			int n = place_address(l, &c->services[i]->listeners[j], err, err_size);
+
+			if (n < 0) {
+				listeners_undo(l);
+				return n;
+			}
+			service[n] = (int)i;
+		}
+	return 0;
+}
+
+void listeners_undo(struct listeners *l)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		struct listener *o = &l->listener[i];
+
+		if (o->opened)
+			close_listener(l, o);
+		o->planned = false;
+	}
+}
+
+void listeners_commit(struct listeners *l)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		struct listener *o = &l->listener[i];
+
+		if (o->state == SERVED && !o->planned)
+			o->state = LEAVING;
+		o->planned = o->opened = false;
+	}
+}
+
+void listeners_sockets(const struct listeners *l, unsigned worker, struct worker_settings *s)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		const struct listener *o = &l->listener[i];
+
+		s->sockets[i].fd = s->hello_sockets[i].fd = -1;
+		if (!o->opened)
+			continue;
+		s->sockets[i] = o->group[worker];
+		s->hello_sockets[i] = o->group[l->workers + worker];
+	}
+}
+
+const struct addr *listeners_address(const struct listeners *l, unsigned number)
+{
+	assert(l->listener[number].state != FREE);
+	return &l->listener[number].group[0].bound;
+}
+
+void listeners_left(struct listeners *l, unsigned number)
+{
+	atomic_fetch_add(&l->listener[number].left, 1);
+}
+
+void listeners_reap(struct listeners *l)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		struct listener *o = &l->listener[i];
+		char text[ADDR_TEXT_MAX];
+
+		if (o->state != LEAVING || atomic_load(&o->left) < l->workers)
+			continue;
+		log_notice("no longer serving on %s", addr_format(&o->group[0].bound, text));
+		close_listener(l, o);
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service: what a listener serves: a handler, an identity, timeouts, and a share of the process's sessions.
+ * Immutable and counted: a reload makes a new one. Shared by the workers.
+ */
+#ifndef DTLSD_SERVICE_H
+#define DTLSD_SERVICE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "handler.h"
+#include "quota.h"
+#include "tls.h"
+
+/* What of a service stays over reloads: who is counted, and whose sessions can be resumed. Counted. */
+struct standing;
+/* NULL: out of memory. */
+struct standing *standing_new(const struct quota_limits *limits);
+struct standing *standing_ref(struct standing *s);
+void standing_unref(struct standing *s); /* NULL is fine */
+struct quota *standing_quota(struct standing *s);
+struct tls_shared *standing_tls(struct standing *s);
+
+struct service_config {
+	const char *name;         /* copied */
+	const struct handler *handler;
+	struct tls *tls;          /* a reference is taken */
+	struct standing *standing; /* the same */
+	uint64_t idle_timeout_ms; /* 0: never */
+	uint64_t handshake_timeout_ms;
+	size_t mtu;               /* UDP payload that flights are first cut for */
+};
+
+struct service {
+	struct service_config config; /* name is its own copy */
+	atomic_uint refs;
+};
+
+struct service *service_new(const struct service_config *c); /* NULL: out of memory */
+struct service *service_ref(struct service *s);
+void service_unref(struct service *s); /* NULL is fine */
+
+static inline struct quota *service_quota(const struct service *s)
+{
+	return standing_quota(s->config.standing);
+}
+
+#endif

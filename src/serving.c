@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "serving.h"
+
+/* Sessions that began with the one can go on with the other. */
+static bool compatible(const struct service *a, const struct service *b)
+{
+	return a && b && a->config.handler == b->config.handler && a->config.standing == b->config.standing;
+}
+
+static void serve(struct serving *v, unsigned listener, struct service *s)
+{
+	service_unref(v->services[listener]);
+	v->services[listener] = s;
+}
+
+static void change(struct serving *v, unsigned listener, struct service *fresh)
+{
+	struct service *now = v->services[listener];
+
+	if (fresh)
+		service_ref(fresh);
+	if (v->leaving[listener] || (now && !compatible(now, fresh))) {
+		service_unref(v->next[listener]);
+		v->next[listener] = fresh;
+		v->leaving[listener] = true;
+	} else {
+		serve(v, listener, fresh);
+	}
+}
+
+void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST])
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++)
+		change(v, i, services[i]);
+	v->sweep = (struct peers_sweep){ .handshakes_done = false };
+	v->changed = true;
+}
+
+/* All peers of leaving listeners are gone. */
+static void complete(struct serving *v, void (*left)(void *ctx, unsigned listener), void *ctx)
+{
+	v->changed = false;
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		if (!v->leaving[i])
+			continue;
+		v->leaving[i] = false;
+		serve(v, i, v->next[i]);
+		v->next[i] = NULL;
+		if (!v->services[i])
+			left(ctx, i);
+	}
+}
+
+bool serving_run(struct serving *v, struct peers *p, void (*left)(void *ctx, unsigned listener), void *ctx)
+{
+	if (!v->changed)
+		return false;
+	if (!v->sweep.sessions_done) {
+		peers_sweep(p, &v->sweep, v->leaving);
+		return true; /* be it only for what was said to leave */
+	}
+	complete(v, left, ctx);
+	return false;
+}
+
+void serving_clear(struct serving *v)
+{
+	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
+		service_unref(v->services[i]);
+		service_unref(v->next[i]);
+	}
+}
