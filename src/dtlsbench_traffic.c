@@ -321,12 +321,15 @@ static void ask_sample(struct traffic *t, uint32_t clients, uint32_t wanted)
 	for (uint32_t i = 0; i < wanted && !run_over(t->run); i++) {
 		uint32_t client = (uint32_t)((uint64_t)i * clients / wanted);
 
-		if (t->verified[client] || crowd_state(t->run->crowd, client) != CLIENT_OPEN)
+		if (t->verified[client])
 			continue;
 		while (!t->run->error && (t->ledger.open >= t->o->window || ledger_full(&t->ledger))) {
 			run_turn(t->run, IDLE_TURN_NS);
 			ledger_expire(&t->ledger, clock_mono_ns());
 		}
+		/* looked at last: the server may have ended it during the wait */
+		if (t->run->error || crowd_state(t->run->crowd, client) != CLIENT_OPEN)
+			continue;
 		say(t, client, clock_mono_ns(), false);
 	}
 	drain(t);

@@ -330,6 +330,19 @@ def _(t):
     check(r["unanswered_records"] > 0, "nothing is unanswered")
 
 
+@case("the server says goodbye to all while they are asked one by one")
+def _(t):
+    d = serve(t)
+
+    def stop(_child):
+        d.await_counter("records_in", 3000 + 20) # all spoke when they had come; now they are verified
+        d.signal(signal.SIGTERM)
+    d.finish = lambda: check_equal(d.wait(), 0, "the server's status")
+    r = run(t, d, "idle", "--sessions", 3000, "--window", 1, "--verify", "all", "--duration", 0.5, "--timeout", 0.5, "--lean",
+            *psk(), status=UNANSWERED, begun=stop)
+    check(r["sessions_that_echoed"] < r["sessions_asked"], "nobody is unanswered")
+
+
 @case("ctrl-c ends it, and what there is by then is told")
 def _(t):
     d = serve(t)
