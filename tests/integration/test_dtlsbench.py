@@ -337,9 +337,9 @@ def _(t):
     def stop(_child):
         d.await_counter("records_in", 3000 + 20) # all spoke when they had come; now they are verified
         d.signal(signal.SIGTERM)
-    d.finish = lambda: check_equal(d.wait(), 0, "the server's status")
     r = run(t, d, "idle", "--sessions", 3000, "--window", 1, "--verify", "all", "--duration", 0.5, "--timeout", 0.5, "--lean",
             *psk(), status=UNANSWERED, begun=stop)
+    check_equal(d.wait(), 0, "the server's exit status")
     check(r["sessions_that_echoed"] < r["sessions_asked"], "nobody is unanswered")
 
 
