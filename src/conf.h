@@ -42,6 +42,10 @@ struct conf_service {
 	const char *x509certfile, *x509keyfile, *x509cafile;
 	const char *pskpasswd;
 	const char *priority;
+	const char *forward;    /* its backends */
+	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
+	uint32_t forward_move;  /* 0: yes, 1: no */
+	uint32_t forward_silence; /* seconds */
 	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */
 	uint32_t idle_timeout, handshake_timeout; /* seconds */
 	uint32_t mtu;
@@ -60,6 +64,8 @@ struct conf {
 	uint32_t drain_time, cookie_lifetime; /* seconds */
 	uint32_t max_sessions, max_handshakes, max_sessions_per_address, max_handshakes_per_address;
 	uint32_t handshake_rate, handshake_steps_per_turn, ipv6_prefix;
+	uint32_t forward_refresh;  /* seconds */
+	uint32_t forward_sockets;  /* 0: as many as there may be open files */
 	uint32_t log_level;        /* enum log_level: of the file, before verbose and quiet */
 	uint32_t verbose, quiet;   /* how often each was given */
 	uint32_t hello_lane;       /* 0: yes, 1: no */

@@ -21,9 +21,13 @@
 #include "notify.h"
 #include "options.h"
 #include "process.h"
+#include "refresh.h"
 #include "secret.h"
 #include "services.h"
 #include "worker.h"
+
+#define FILES_KEPT 64
+#define FILES_KEPT_PER_WORKER 16
 
 struct daemon {
 	int argc;
@@ -32,6 +36,8 @@ struct daemon {
 	struct services services;
 	struct listeners *listeners;
 	struct census *census;
+	unsigned files;    /* that may be open */
+	struct upstream_limit upstreams;
 	unsigned worker_count;
 	struct worker **workers;
 	bool running;
@@ -41,7 +47,9 @@ struct daemon {
 	struct conf *first;   /* which pid_file is kept by */
 	struct ev_loop *loop;
 	ev_signal hup, term, interrupt, usr1;
-	ev_async done, left;
+	ev_async done, left, resolved;
+	ev_timer refresh_due;
+	struct refresh *refresh; /* that is under way */
 	bool stopping;
 };
 
@@ -89,14 +97,12 @@ static void undo_change(struct daemon *d, struct change *c)
 	services_clear(&c->services);
 }
 
-/* false: nothing is changed, and the log says why. */
-static bool prepare_change(struct daemon *d, struct change *c)
+/* With services that were made. false: nothing is changed, they are gone, and the log says why. */
+static bool plan_change(struct daemon *d, struct change *c)
 {
 	char err[600];
 
 	memset(c->of_worker, 0, sizeof(c->of_worker));
-	if (!services_make(&c->services, c->conf, &d->services))
-		return false;
 	if (listeners_plan(d->listeners, c->conf, c->service, err, sizeof(err)) < 0) {
 		log_error("%s", err);
 		services_clear(&c->services);
@@ -106,6 +112,12 @@ static bool prepare_change(struct daemon *d, struct change *c)
 		return true;
 	undo_change(d, c);
 	return false;
+}
+
+/* false: nothing is changed, and the log says why. */
+static bool prepare_change(struct daemon *d, struct change *c)
+{
+	return services_make(&c->services, c->conf, &d->services) && plan_change(d, c);
 }
 
 static struct census_limits limits_of(const struct conf *c)
@@ -119,6 +131,15 @@ static struct census_limits limits_of(const struct conf *c)
 	};
 }
 
+/* Of all open files some stay for what else needs them: loops, listeners that come, a reload. */
+static unsigned most_upstreams(const struct daemon *d, const struct conf *c)
+{
+	unsigned others = FILES_KEPT + FILES_KEPT_PER_WORKER * d->worker_count;
+	unsigned most = d->files > 2 * others ? d->files - others : d->files / 2;
+
+	return c->forward_sockets && c->forward_sockets < most ? c->forward_sockets : most;
+}
+
 /* Cannot fail. */
 static void commit_change(struct daemon *d, struct change *c)
 {
@@ -128,12 +149,56 @@ static void commit_change(struct daemon *d, struct change *c)
 		worker_apply(d->workers[i], c->of_worker[i]);
 	listeners_commit(d->listeners);
 	census_set_limits(d->census, &limits);
+	atomic_store(&d->upstreams.most, most_upstreams(d, c->conf));
 	services_limit(&c->services, c->conf);
 	services_clear(&d->services);
 	d->services = c->services;
-	if (d->conf != d->first)
+	if (d->conf != d->first && d->conf != c->conf)
 		conf_free(d->conf);
 	d->conf = c->conf;
+}
+
+/* ---- names of backends ---- */
+
+static void names_are_resolved(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	ev_async_send(d->loop, &d->resolved);
+}
+
+static void on_refresh_due(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct daemon *d = t->data;
+
+	(void)loop;
+	(void)events;
+	if (!d->refresh && !d->stopping)
+		d->refresh = refresh_begin(&d->services, names_are_resolved, d);
+}
+
+/* From now on; what was asked before is of no interest any more. */
+static void schedule_refresh(struct daemon *d)
+{
+	refresh_free(d->refresh);
+	d->refresh = NULL;
+	ev_timer_stop(d->loop, &d->refresh_due);
+	d->refresh_due.repeat = d->conf->forward_refresh;
+	ev_timer_again(d->loop, &d->refresh_due);
+}
+
+static void on_resolved(struct ev_loop *loop, ev_async *a, int events)
+{
+	struct daemon *d = a->data;
+	struct change c = { .conf = d->conf };
+
+	(void)loop;
+	(void)events;
+	if (d->refresh && !d->stopping && refresh_take(d->refresh, &d->services, &c.services) && plan_change(d, &c)) {
+		commit_change(d, &c);
+		log_notice("names of backends have other addresses now: new sessions use them");
+	}
+	schedule_refresh(d);
 }
 
 static void announce(const struct daemon *d, const struct change *c)
@@ -216,6 +281,7 @@ static bool make_workers(struct daemon *d)
 			.cookie_master = master,
 			.cookie_lifetime_s = d->conf->cookie_lifetime,
 		},
+		.upstreams = &d->upstreams,
 		.all = d->workers,
 		.done = worker_is_done,
 		.left = listener_is_left,
@@ -278,6 +344,7 @@ static bool reload(struct daemon *d)
 	}
 	conf_diff(d->conf, c.conf, say_difference, NULL);
 	commit_change(d, &c);
+	schedule_refresh(d);
 	log_set_level(level_of(d->conf));
 	return true;
 }
@@ -384,6 +451,11 @@ static bool watch_signals(struct daemon *d)
 	ev_async_init(&d->left, on_left);
 	d->left.data = d;
 	ev_async_start(d->loop, &d->left);
+	ev_async_init(&d->resolved, on_resolved);
+	d->resolved.data = d;
+	ev_async_start(d->loop, &d->resolved);
+	ev_timer_init(&d->refresh_due, on_refresh_due, 0, 0);
+	d->refresh_due.data = d;
 	return true;
 }
 
@@ -412,6 +484,7 @@ static bool make_parts(struct daemon *d)
 	d->worker_count = d->conf->workers ? d->conf->workers : processors();
 	if (d->worker_count > CONF_WORKERS_MOST)
 		d->worker_count = CONF_WORKERS_MOST;
+	d->files = process_raise_files();
 	d->workers = calloc(d->worker_count, sizeof(struct worker *));
 	d->census = census_new(&limits);
 	d->listeners = listeners_new(d->worker_count, d->conf->hello_lane == 0);
@@ -433,6 +506,7 @@ static bool boot(struct daemon *d, struct change *c)
 		return false;
 	}
 	commit_change(d, c);
+	schedule_refresh(d);
 	return start_workers(d);
 }
 
@@ -451,6 +525,7 @@ static void clean_up(struct daemon *d)
 		listeners_free(d->listeners);
 	if (d->pid_fd >= 0)
 		process_remove_pid(d->pid_file, d->pid_fd);
+	refresh_free(d->refresh);
 	services_clear(&d->services);
 	if (d->census)
 		census_free(d->census);

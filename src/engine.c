@@ -361,7 +361,10 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.bus = &e->bus,
 		.steps = &e->steps,
 		.services = e->serving.services,
+		.upstream = c->upstream,
 	};
+	if (c->upstream)
+		upstream_count(c->upstream, &e->metrics);
 	engine_time(e, now_ms, wall_s);
 	e->peers.env = &e->env;
 	e->peers.census = c->census;

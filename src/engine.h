@@ -19,6 +19,7 @@
 #include "metrics.h"
 #include "service.h"
 #include "txq.h"
+#include "upstream.h"
 
 struct engine;
 
@@ -27,6 +28,7 @@ struct engine_config {
 	struct census *census;       /* borrowed, outlives the engine */
 	const uint8_t *cookie_master; /* COOKIE_MASTER_SIZE bytes, copied */
 	uint32_t cookie_lifetime_s;
+	struct upstream *upstream;   /* to backends; borrowed, outlives the engine; NULL: none is forwarded to */
 	/* Brings a letter to the engine of that worker, this one too; owns it from then on. false: closed, still the caller's. */
 	bool (*post)(void *ctx, unsigned worker, struct letter *l);
 	void (*flush)(void *ctx, struct txq *q); /* as txq_init wants it */

@@ -16,6 +16,8 @@ struct bus;
 struct service;
 struct session_store;
 struct steps;
+struct upstream;
+struct tls_about;
 
 #define ENV_SCRATCH (64 * 1024)
 
@@ -29,6 +31,8 @@ struct env {
 	uint8_t *scratch;             /* ENV_SCRATCH bytes, free for the length of one call */
 	struct bus *bus;              /* to the other workers */
 	struct steps *steps;          /* the expensive ones that this turn still has */
+	struct upstream *upstream;    /* to backends */
+	const struct tls_about *about; /* while a forwarding handler opens a session with a PROXY header: its handshake */
 };
 
 #endif

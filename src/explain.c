@@ -36,6 +36,10 @@ static const struct text {
 					       "16384 bytes, a handshake message what a certificate chain needs" },
 	[METRIC_hello_bad_cookie] = { LOG_INFO_, "guessed, or older than --cookie-lifetime, or from before a restart: "
 						 "raise the former, keep --cookie-secret over the latter" },
+	[METRIC_backend_down] = { LOG_WARNING_, "all that could serve them are down: a line above names each with its cause; "
+						"the sessions stay, and go on when it is back" },
+	[METRIC_backend_lost] = { LOG_WARNING_, "the backend reads more slowly than its clients write, or has just gone: raise "
+						"net.core.wmem_max, for unix sockets net.unix.max_dgram_qlen" },
 	[METRIC_limited_memory] = { LOG_WARNING_, "memory ran out: lower --max-sessions and --max-handshakes, or give "
 						  "this machine or service more memory" },
 	[METRIC_session_closed_seq] = { LOG_NOTICE_, "a session may send 2^48 records: their clients have to connect "

@@ -5,7 +5,8 @@
 
 #include "handlers.h"
 
-const struct handler *const handlers[] = { &handler_command, &handler_echo, &handler_discard, NULL };
+const struct handler *const handlers[] = { &handler_command, &handler_echo, &handler_discard, &handler_forward,
+					  NULL };
 
 const struct handler *handler_find(const char *name)
 {

@@ -10,5 +10,6 @@
 extern const struct handler handler_command;
 extern const struct handler handler_echo;
 extern const struct handler handler_discard;
+extern const struct handler handler_forward;
 
 #endif

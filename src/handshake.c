@@ -561,6 +561,11 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	return true;
 }
 
+void handshake_about(const struct handshake *h, struct tls_about *out)
+{
+	tls_about(h->session, out);
+}
+
 struct flight *handshake_take_final(struct handshake *h)
 {
 	struct flight *final = h->out.flight;

@@ -26,6 +26,7 @@
 #include "record.h"
 #include "table.h"
 #include "tls.h"
+#include "tls_about.h"
 #include "wheel.h"
 
 struct handshake;
@@ -86,6 +87,8 @@ struct handshake_result {
 };
 /* After HANDSHAKE_DONE. false: the keys are not ones that we can serve (logged, alert sent). */
 bool handshake_finish(struct handshake *h, struct handshake_result *out);
+/* After handshake_finish: what it has told of the client. */
+void handshake_about(const struct handshake *h, struct tls_about *out);
 /* After handshake_finish, once: our last flight where the peer may ask for it again, else NULL. The caller owns it. */
 struct flight *handshake_take_final(struct handshake *h);
 /* Instead: there is no place for it. The peer, which may take itself for connected, gets a fatal alert. */

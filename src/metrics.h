@@ -65,6 +65,12 @@
 	X(bytes_in, "application bytes received")                                             \
 	X(bytes_out, "application bytes sent")                                                \
 	X(send_too_large, "messages from a handler that were too large for a record")         \
+	X(backend_out, "datagrams handed to backends")                                        \
+	X(backend_in, "datagrams from backends")                                              \
+	X(backend_down, "records dropped because their backend was down")                     \
+	X(backend_lost, "records that the kernel did not take for their backend")             \
+	X(backend_moved, "sessions that went to another backend because theirs was down")     \
+	X(limited_sockets, "sessions refused for want of a socket to a backend")              \
 	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
 
 enum metric {

@@ -172,11 +172,19 @@ static void early_record(void *ctx, uint8_t *data, size_t len)
 		peers_protected(early->p, &early->flow, &r);
 }
 
-static void open_session(struct session *s)
+static void open_session(struct session *s, const struct handshake *h)
 {
-	const struct handler *handler = s->env->services[s->listener]->config.handler;
-	int err = handler->open ? handler->open(s) : 0;
+	const struct service_config *service = &s->env->services[s->listener]->config;
+	const struct handler *handler = service->handler;
+	struct tls_about about;
+	int err;
 
+	if (service->forward.proxy != FORWARD_PROXY_NONE) {
+		handshake_about(h, &about);
+		s->env->about = &about;
+	}
+	err = handler->open ? handler->open(s) : 0;
+	s->env->about = NULL;
 	if (err < 0) {
 		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", handler->name,
 			    strerror(-err));
@@ -245,7 +253,7 @@ static void promote(struct peers *p, struct handshake *h)
 		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
 			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
 			  s->identity ? ", " : "", s->identity ? s->identity : "");
-	open_session(s);
+	open_session(s, h);
 	peers_settle_session(p, s);
 	handshake_early(h, early_record, &early);
 	handshake_free(h);

@@ -22,4 +22,7 @@ void process_leave_terminal(int ready_fd);
 int process_write_pid(const char *path);
 void process_remove_pid(const char *path, int fd);
 
+/* As many open files as we may have; how many that are. */
+unsigned process_raise_files(void);
+
 #endif

@@ -68,6 +68,8 @@ struct service *service_new(const struct service_config *c)
 	s->config.name = name;
 	tls_ref(c->tls);
 	standing_ref(c->standing);
+	if (c->forward.backends)
+		backends_ref(c->forward.backends);
 	atomic_init(&s->refs, 1);
 	return s;
 }
@@ -84,5 +86,6 @@ void service_unref(struct service *s)
 		return;
 	tls_unref(s->config.tls); /* before the standing, which it points into */
 	standing_unref(s->config.standing);
+	backends_unref(s->config.forward.backends);
 	free(s);
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "forward.h"
 #include "handler.h"
 #include "quota.h"
 #include "tls.h"
@@ -31,6 +32,7 @@ struct service_config {
 	uint64_t idle_timeout_ms; /* 0: never */
 	uint64_t handshake_timeout_ms;
 	size_t mtu;               /* UDP payload that flights are first cut for */
+	struct forward forward;   /* for the handler of that name; a reference is taken */
 };
 
 struct service {

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "forward.h"
 #include "handler.h"
+#include "handlers.h"
 #include "log.h"
 #include "setting.h"
 #include "tls.h"
@@ -36,11 +38,12 @@ static void complain(const struct conf *conf, const struct conf_service *c, cons
 		log_error("%s", what);
 }
 
-static struct standing *standing_of(const char *name, const struct services *before)
+/* The service of that name; NULL: there was none. */
+static const struct service_config *find_before(const char *name, const struct services *before)
 {
 	for (unsigned i = 0; i < before->count; i++)
 		if (strcmp(before->service[i]->config.name, name) == 0)
-			return standing_ref(before->service[i]->config.standing);
+			return &before->service[i]->config;
 	return NULL;
 }
 
@@ -65,28 +68,67 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 }
 
 /* NULL: it is in the log. */
+static const struct handler *find_handler(const struct conf *conf, const struct conf_service *c)
+{
+	const char *dashes = conf->file ? "" : "--";
+	const struct handler *h = handler_find(c->handler);
+	char text[300];
+
+	if (c->forward && h == &handler_command) /* nobody gives both on purpose */
+		h = &handler_forward;
+	if (!h)
+		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them", dashes,
+			 c->handler);
+	else if (h == &handler_forward && !c->forward)
+		snprintf(text, sizeof(text), "%shandler: forward needs backends, as: %s", dashes,
+			 conf->file ? "forward = \"127.0.0.1:5683\"" : "--forward 127.0.0.1:5683");
+	else if (c->forward && h != &handler_forward)
+		snprintf(text, sizeof(text), "%shandler: %s does not forward: leave it out, or %sforward", dashes, h->name,
+			 dashes);
+	else
+		return h;
+	complain(conf, c, "handler", text);
+	return NULL;
+}
+
+/* false: it is in the log. */
+static bool make_forward(const struct conf *conf, const struct conf_service *c, const struct service_config *before,
+			 struct forward *out)
+{
+	char why[300], text[320];
+
+	if (!c->forward)
+		return true;
+	out->proxy = (enum forward_proxy)c->forward_proxy;
+	out->move = c->forward_move == 0;
+	out->backends = backends_parse(c->forward, c->forward_silence * UINT64_C(1000), why, sizeof(why));
+	if (!out->backends) {
+		snprintf(text, sizeof(text), "%sforward: %s", conf->file ? "" : "--", why);
+		complain(conf, c, "forward", text);
+		return false;
+	}
+	if (before && before->forward.backends)
+		backends_inherit(out->backends, before->forward.backends);
+	return true;
+}
+
+/* NULL: it is in the log. */
 static struct service *make(const struct conf *conf, const struct conf_service *c, const struct services *before)
 {
 	const struct quota_limits limits = limits_of(c);
 	struct service_config config = {
 		.name = c->name,
-		.handler = handler_find(c->handler),
+		.handler = find_handler(conf, c),
 		.idle_timeout_ms = c->idle_timeout * UINT64_C(1000),
 		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
 		.mtu = c->mtu,
 	};
+	const struct service_config *old = find_before(c->name, before);
 	struct service *s = NULL;
-	char text[300];
 
-	if (!config.handler) {
-		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them",
-			 conf->file ? "" : "--", c->handler);
-		complain(conf, c, "handler", text);
+	if (!config.handler || !make_forward(conf, c, old, &config.forward))
 		return NULL;
-	}
-	config.standing = standing_of(c->name, before);
-	if (!config.standing)
-		config.standing = standing_new(&limits);
+	config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
 	if (config.standing)
 		config.tls = load(conf, c, standing_tls(config.standing));
 	if (config.tls)
@@ -95,6 +137,7 @@ static struct service *make(const struct conf *conf, const struct conf_service *
 		complain(conf, c, NULL, "out of memory");
 	tls_unref(config.tls);
 	standing_unref(config.standing);
+	backends_unref(config.forward.backends);
 	return s;
 }
 

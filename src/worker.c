@@ -48,6 +48,8 @@ struct worker {
 	struct worker_config config;
 	struct engine *engine;
 	struct udp_rx *rx;
+	struct upstream *upstream;
+	ev_io answers; /* from backends */
 	struct ev_loop *loop;
 	ev_async knock;
 	ev_timer timer;
@@ -107,6 +109,8 @@ static void end_turn(struct worker *w)
 {
 	uint64_t wait = engine_run(w->engine);
 
+	upstream_flush(w->upstream);
+
 	if (w->draining) {
 		uint64_t now = clock_mono_ms();
 
@@ -155,6 +159,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 		int n = udp_recv(&w->sockets[p - w->ports], w->rx, engine_metrics(w->engine), receive, w);
 
 		txq_flush(engine_txq(w->engine));
+		upstream_flush(w->upstream);
 		if (n < UDP_BATCH)
 			break;
 	}
@@ -182,6 +187,17 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 	set_time(p->worker);
 	txq_flush(engine_txq(p->worker->engine));
 	end_turn(p->worker);
+}
+
+static void on_answers(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct worker *w = io->data;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	upstream_run(w->upstream);
+	end_turn(w);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
@@ -382,10 +398,12 @@ struct worker *worker_new(const struct worker_config *c)
 	mailbox_init(&w->orders, wake, w);
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	w->rx = udp_rx_new();
+	w->upstream = upstream_new(c->upstreams);
+	w->config.engine.upstream = w->upstream;
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
 		w->sockets[i].fd = w->hello_sockets[i].fd = -1;
 	w->engine = engine_new(&w->config.engine, clock_mono_ms(), clock_wall_s());
-	if (!w->loop || !w->rx || !w->engine) {
+	if (!w->loop || !w->rx || !w->upstream || !w->engine) {
 		worker_free(w);
 		return NULL;
 	}
@@ -397,6 +415,10 @@ struct worker *worker_new(const struct worker_config *c)
 		worker_free(w);
 		return NULL;
 	}
+	ev_io_init(&w->answers, on_answers, upstream_fd(w->upstream), EV_READ);
+	ev_set_priority(&w->answers, PRIORITY_RECORDS);
+	w->answers.data = w;
+	ev_io_start(w->loop, &w->answers);
 	ev_async_init(&w->knock, on_knock);
 	w->knock.data = w;
 	ev_async_start(w->loop, &w->knock);
@@ -434,6 +456,7 @@ void worker_free(struct worker *w)
 {
 	if (w->engine)
 		engine_free(w->engine);
+	upstream_free(w->upstream);
 	drop_letters(mailbox_close(&w->letters));
 	drop_orders(mailbox_close(&w->orders));
 	mailbox_destroy(&w->letters);

@@ -16,7 +16,8 @@
 struct worker;
 
 struct worker_config {
-	struct engine_config engine; /* post, flush, left and ctx are filled in here */
+	struct upstream_limit *upstreams; /* of all workers; borrowed */
+	struct engine_config engine; /* post, flush, left, ctx and upstream are filled in here */
 	struct worker **all;         /* engine.count workers, complete before the first is started; borrowed */
 	void (*done)(void *ctx);     /* called in the worker's thread as its last act */
 	/* The listener that was taken away is not used any more: its sockets may be closed. In the worker's thread. */

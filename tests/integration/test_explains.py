@@ -34,6 +34,9 @@ MOVED_BY = {
     "records_in": "integration/test_clients.py", "records_out": "integration/test_clients.py",
     "bytes_in": "integration/test_clients.py", "bytes_out": "integration/test_signals.py",
     "send_too_large": "sim/attacks.c",
+    "backend_out": "integration/test_forward.py", "backend_in": "integration/test_forward.py",
+    "backend_down": "integration/test_forward.py", "backend_moved": "integration/test_forward.py",
+    "backend_lost": "integration/test_forward.py", "limited_sockets": "integration/test_forward.py",
 }
 PROVOKED = set()
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "refresh.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "backend.h"
+#include "log.h"
+
+struct refresh {
+	void (*done)(void *ctx);
+	void *ctx;
+	pthread_mutex_t lock;
+	bool finished;  /* by the thread */
+	bool abandoned; /* by its owner: who is last frees it */
+	struct backends *old[CONF_SERVICES_MOST]; /* a reference; NULL: nothing to ask for */
+	struct backends *fresh[CONF_SERVICES_MOST];
+};
+
+static void destroy(struct refresh *r)
+{
+	for (unsigned i = 0; i < CONF_SERVICES_MOST; i++) {
+		backends_unref(r->old[i]);
+		backends_unref(r->fresh[i]);
+	}
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+static void *ask(void *arg)
+{
+	struct refresh *r = arg;
+	bool abandoned;
+	char err[300];
+
+	for (unsigned i = 0; i < CONF_SERVICES_MOST; i++) {
+		if (!r->old[i])
+			continue;
+		r->fresh[i] = backends_again(r->old[i], err, sizeof(err));
+		if (!r->fresh[i])
+			log_limited(LOG_WARNING_, NULL, "%s; its last addresses stay in use, and it is asked for again after "
+				    "--forward-refresh seconds", err);
+	}
+	pthread_mutex_lock(&r->lock);
+	abandoned = r->abandoned;
+	r->finished = true;
+	if (!abandoned)
+		r->done(r->ctx);
+	pthread_mutex_unlock(&r->lock);
+	if (abandoned)
+		destroy(r);
+	return NULL;
+}
+
+/* Detached: a resolver that does not answer holds up nobody, not even our end. */
+static bool start(struct refresh *r)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	int err;
+
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&thread, NULL, ask, r);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err == 0)
+		pthread_detach(thread);
+	return err == 0;
+}
+
+struct refresh *refresh_begin(const struct services *s, void (*done)(void *ctx), void *ctx)
+{
+	struct refresh *r = calloc(1, sizeof(*r));
+	bool any = false;
+
+	if (!r)
+		return NULL;
+	r->done = done;
+	r->ctx = ctx;
+	pthread_mutex_init(&r->lock, NULL);
+	for (unsigned i = 0; i < s->count; i++) {
+		struct backends *b = s->service[i]->config.forward.backends;
+
+		if (!b || !backends_named(b))
+			continue;
+		r->old[i] = backends_ref(b);
+		any = true;
+	}
+	if (any && start(r))
+		return r;
+	destroy(r);
+	return NULL;
+}
+
+static bool is_finished(struct refresh *r)
+{
+	bool finished;
+
+	pthread_mutex_lock(&r->lock);
+	finished = r->finished;
+	pthread_mutex_unlock(&r->lock);
+	return finished;
+}
+
+bool refresh_take(struct refresh *r, const struct services *s, struct services *out)
+{
+	bool different = false;
+
+	out->count = 0;
+	if (!is_finished(r))
+		return false;
+	for (unsigned i = 0; i < s->count; i++) {
+		struct service_config c = s->service[i]->config;
+		struct service *made;
+
+		if (!r->fresh[i] || backends_same(r->fresh[i], r->old[i])) {
+			made = service_ref(s->service[i]);
+		} else {
+			backends_inherit(r->fresh[i], r->old[i]);
+			c.forward.backends = r->fresh[i];
+			made = service_new(&c);
+			different = true;
+		}
+		if (!made) {
+			log_error("out of memory: the new addresses of backends are not used");
+			services_clear(out);
+			return false;
+		}
+		out->service[out->count++] = made;
+	}
+	if (!different)
+		services_clear(out);
+	return different;
+}
+
+void refresh_free(struct refresh *r)
+{
+	bool finished;
+
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	finished = r->finished;
+	r->abandoned = true;
+	pthread_mutex_unlock(&r->lock);
+	if (finished)
+		destroy(r);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls_about.h"
+
+#include <string.h>
+
+#include <gnutls/x509.h>
+
+static void copy_text(char out[static TLS_ABOUT_TEXT], const void *text, size_t len)
+{
+	if (len < TLS_ABOUT_TEXT && !memchr(text, 0, len))
+		memcpy(out, text, len);
+}
+
+static void take_server_name(gnutls_session_t s, struct tls_about *out)
+{
+	size_t len = sizeof(out->server_name);
+	unsigned type;
+
+	if (gnutls_server_name_get(s, out->server_name, &len, &type, 0) < 0 || type != GNUTLS_NAME_DNS)
+		out->server_name[0] = '\0';
+}
+
+static void take_certificate(const gnutls_datum_t *der, struct tls_about *out)
+{
+	size_t len = sizeof(out->common_name);
+	gnutls_x509_crt_t crt;
+
+	out->certificate = true;
+	if (gnutls_x509_crt_init(&crt) < 0)
+		return;
+	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0 ||
+	    gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, out->common_name, &len) < 0)
+		out->common_name[0] = '\0';
+	gnutls_x509_crt_deinit(crt);
+}
+
+static void take_psk_identity(gnutls_session_t s, struct tls_about *out)
+{
+	gnutls_datum_t identity;
+
+	if (gnutls_psk_server_get_username2(s, &identity) < 0 || identity.size > sizeof(out->psk_identity))
+		return;
+	memcpy(out->psk_identity, identity.data, identity.size);
+	out->psk_identity_len = identity.size;
+}
+
+void tls_about(gnutls_session_t s, struct tls_about *out)
+{
+	const gnutls_datum_t *peer;
+	gnutls_datum_t alpn;
+	const char *cipher;
+
+	memset(out, 0, sizeof(*out));
+	take_server_name(s, out);
+	if (gnutls_alpn_get_selected_protocol(s, &alpn) >= 0)
+		copy_text(out->alpn, alpn.data, alpn.size);
+	cipher = gnutls_ciphersuite_get(s);
+	if (cipher && strlen(cipher) < sizeof(out->cipher))
+		strcpy(out->cipher, cipher);
+	if (gnutls_auth_get_type(s) == GNUTLS_CRD_PSK) {
+		take_psk_identity(s, out);
+		return;
+	}
+	peer = gnutls_certificate_get_peers(s, NULL);
+	if (peer)
+		take_certificate(peer, out);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_about: what a handshake has told of the client, for handlers that pass it on. */
+#ifndef DTLSD_TLS_ABOUT_H
+#define DTLSD_TLS_ABOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+
+#define TLS_ABOUT_TEXT 256
+
+/* Texts are "" and lengths 0 where there is nothing to say, or more than has room. */
+struct tls_about {
+	char server_name[TLS_ABOUT_TEXT]; /* that the client asked for (RFC 6066 3) */
+	char alpn[TLS_ABOUT_TEXT];        /* RFC 7301 */
+	char common_name[TLS_ABOUT_TEXT]; /* of its certificate */
+	char cipher[64];                  /* the suite */
+	uint8_t psk_identity[TLS_ABOUT_TEXT];
+	size_t psk_identity_len;
+	bool certificate; /* it has shown one, here or in the handshake that this one resumes; it was verified */
+};
+
+/* After a handshake. */
+void tls_about(gnutls_session_t s, struct tls_about *out);
+
+#endif

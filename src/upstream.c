@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "upstream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "addr.h"
+
+/* Old C libraries lack the names; whether the kernel has the options is found out when sockets are opened. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define READY_A_TURN 64  /* sockets, of which one batch each is taken */
+#define RX_BATCH 16
+#define RX_BUFFER_SIZE (64 * 1024)
+#define RX_BUFFER_STRIDE (RX_BUFFER_SIZE + 21 * 64) /* not all in the same set of the processor's caches */
+
+#define TX_ENTRIES 256
+#define TX_ARENA (512 * 1024)
+#define TX_RUN 64        /* datagrams that every kernel with UDP_SEGMENT takes in one message */
+#define TX_BYTES 65507   /* and their bytes */
+
+struct entry {
+	struct upstream_socket *from;
+	uint32_t offset, len; /* in the arena */
+};
+
+union segment_control {
+	struct cmsghdr align;
+	uint8_t bytes[CMSG_SPACE(sizeof(int))];
+};
+
+struct upstream {
+	struct upstream_limit *limit;
+	struct metrics *metrics;
+	int epoll;
+	unsigned open;
+	/* the way in */
+	struct epoll_event ready[READY_A_TURN]; /* data.ptr NULL: closed meanwhile */
+	int ready_count;
+	struct upstream_socket *reading; /* NULL: closed meanwhile */
+	uint8_t *memory;
+	struct mmsghdr in[RX_BATCH];
+	struct iovec in_iov[RX_BATCH];
+	union segment_control in_control[RX_BATCH];
+	/* the way out */
+	unsigned count;
+	uint32_t used;
+	struct entry queue[TX_ENTRIES];
+	struct mmsghdr out[TX_RUN];
+	struct iovec out_iov[TX_RUN];
+	uint8_t arena[TX_ARENA];
+};
+
+/* ---- opening ---- */
+
+/* The backend is not there. A datagram may meet such an error of the one before it, without being looked at. */
+static bool is_refusal(int err)
+{
+	switch (err) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ENOTCONN:
+	case EDESTADDRREQ:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ENOENT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_unix(const struct upstream_socket *s)
+{
+	return s->to->addr.family == 0;
+}
+
+static socklen_t to_sockaddr(const struct backend_addr *a, struct sockaddr_storage *ss)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t len = strlen(a->path);
+
+	static_assert(sizeof(un.sun_path) > BACKEND_PATH_MOST, "every path fits");
+	if (a->addr.family)
+		return addr_to_sockaddr(&a->addr, ss);
+	memcpy(un.sun_path, a->path, len + 1);
+	if (a->path[0] == '@')
+		un.sun_path[0] = '\0'; /* unix(7): abstract, and without a terminator */
+	else
+		len++;
+	memcpy(ss, &un, sizeof(un));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+/* 0, or the error number. */
+static int reconnect(struct upstream_socket *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = to_sockaddr(s->to, &ss);
+
+	s->connected = connect(s->fd, (struct sockaddr *)&ss, len) == 0;
+	return s->connected ? 0 : errno;
+}
+
+/* The backend answers to an address: of a unix socket it is one that the kernel makes up (unix(7), autobind). */
+static int make_socket(struct upstream_socket *s)
+{
+	const struct sockaddr_un any = { .sun_family = AF_UNIX };
+	int family = is_unix(s) ? AF_UNIX : s->to->addr.family, yes = 1, segment;
+	socklen_t len = sizeof(segment);
+
+	s->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->fd < 0)
+		return -errno;
+	if (is_unix(s))
+		return bind(s->fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) == 0 ? 0 : -errno;
+	(void)setsockopt(s->fd, IPPROTO_UDP, UDP_GRO, &yes, sizeof(yes));
+	s->gso = getsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &segment, &len) == 0;
+	return 0;
+}
+
+static int join(struct upstream *u, struct upstream_socket *s)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = s };
+	int err = reconnect(s);
+
+	if (err == EAGAIN && !is_unix(s))
+		return -EADDRNOTAVAIL; /* all local ports are taken */
+	if (epoll_ctl(u->epoll, EPOLL_CTL_ADD, s->fd, &e) < 0)
+		return -errno;
+	if (err)
+		s->owner->refused(s, err);
+	return 0;
+}
+
+int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
+		  const struct upstream_owner *owner)
+{
+	int err = -EDQUOT;
+
+	*s = (struct upstream_socket){ .owner = owner, .to = to, .fd = -1 };
+	if (atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most)) {
+		err = make_socket(s);
+		if (err == 0)
+			err = join(u, s);
+	}
+	u->open++;
+	if (err < 0)
+		upstream_close(u, s);
+	return err;
+}
+
+void upstream_close(struct upstream *u, struct upstream_socket *s)
+{
+	if (s->queued > 0)
+		upstream_flush(u);
+	if (u->reading == s)
+		u->reading = NULL;
+	for (int i = 0; i < u->ready_count; i++)
+		if (u->ready[i].data.ptr == s)
+			u->ready[i].data.ptr = NULL;
+	if (s->fd >= 0)
+		close(s->fd); /* and with that it leaves epoll */
+	s->fd = -1;
+	atomic_fetch_sub(&u->limit->open, 1);
+	u->open--;
+}
+
+/* ---- in ---- */
+
+static size_t segment_of(struct msghdr *h)
+{
+	int size;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&size, CMSG_DATA(c), sizeof(size));
+		return size > 0 ? (size_t)size : 0;
+	}
+	return 0;
+}
+
+/* Of one message. Larger than the buffer is larger than any record: the owner refuses what is here of it. */
+static void deliver(struct upstream *u, struct mmsghdr *m)
+{
+	size_t segment = segment_of(&m->msg_hdr), left = m->msg_len, len;
+	uint8_t *data = m->msg_hdr.msg_iov->iov_base;
+
+	if (segment == 0 || segment > left)
+		segment = left;
+	do {
+		len = left < segment ? left : segment;
+		metric_inc(u->metrics, METRIC_backend_in);
+		u->reading->owner->reply(u->reading, data, len);
+		data += len;
+		left -= len;
+	} while (left > 0 && u->reading);
+}
+
+static void read_socket(struct upstream *u, struct upstream_socket *s)
+{
+	int n;
+
+	for (unsigned i = 0; i < RX_BATCH; i++)
+		u->in[i].msg_hdr.msg_controllen = sizeof(u->in_control[i]);
+	n = recvmmsg(s->fd, u->in, RX_BATCH, MSG_DONTWAIT, NULL);
+	if (n < 0) {
+		if (is_refusal(errno))
+			s->owner->refused(s, errno);
+		return;
+	}
+	u->reading = s;
+	for (int i = 0; i < n && u->reading; i++)
+		deliver(u, &u->in[i]);
+	u->reading = NULL;
+}
+
+void upstream_run(struct upstream *u)
+{
+	u->ready_count = epoll_wait(u->epoll, u->ready, READY_A_TURN, 0);
+	for (int i = 0; i < u->ready_count; i++)
+		if (u->ready[i].data.ptr)
+			read_socket(u, u->ready[i].data.ptr);
+	u->ready_count = 0;
+}
+
+/* ---- out ---- */
+
+/* How many from e on, of at most most, are of one socket. */
+static unsigned run_of(const struct entry *e, unsigned most)
+{
+	unsigned n = 1;
+
+	while (n < most && n < TX_RUN && e[n].from == e->from)
+		n++;
+	return n;
+}
+
+/* How many of these the kernel could cut out of one message: of one length, only the last may be shorter. */
+static unsigned segments_of(const struct entry *e, unsigned most)
+{
+	uint32_t bytes = e->len;
+	unsigned n = 1;
+
+	if (e->len == 0)
+		return 1;
+	for (; n < most && e[n].len > 0 && e[n].len <= e->len && bytes + e[n].len <= TX_BYTES; n++) {
+		bytes += e[n].len;
+		if (e[n].len < e->len)
+			return n + 1;
+	}
+	return n;
+}
+
+/* A datagram met an error for the first time. True: it is worth a second try. */
+static bool try_again(struct upstream_socket *s, int err)
+{
+	if (err == EINTR)
+		return true;
+	if (!is_refusal(err))
+		return false;
+	if (is_unix(s))
+		err = reconnect(s); /* a new one may have taken its place, which no connected socket notices */
+	if (err)
+		s->owner->refused(s, err);
+	return s->connected;
+}
+
+/* The first n as one message. True: they have left. */
+static bool send_segments(struct upstream *u, const struct entry *e, unsigned n)
+{
+	struct iovec iov = { u->arena + e->offset, e[n - 1].offset + e[n - 1].len - e->offset };
+	union segment_control control;
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	uint16_t segment = (uint16_t)e->len;
+	struct cmsghdr *c;
+
+	memset(&control, 0, sizeof(control));
+	h.msg_controllen = CMSG_SPACE(sizeof(segment));
+	c = CMSG_FIRSTHDR(&h);
+	c->cmsg_level = IPPROTO_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(segment));
+	memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+	if (sendmsg(e->from->fd, &h, MSG_DONTWAIT) >= 0)
+		return true;
+	if (!try_again(e->from, errno) && errno != EAGAIN)
+		e->from->gso = false; /* they do not fit the path, or the device cannot */
+	return false;
+}
+
+/* One by one. How many of them have left. */
+static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n)
+{
+	struct upstream_socket *s = e->from;
+	unsigned at = 0, left = 0;
+	bool again = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		u->out_iov[i] = (struct iovec){ u->arena + e[i].offset, e[i].len };
+		u->out[i].msg_hdr = (struct msghdr){ .msg_iov = &u->out_iov[i], .msg_iovlen = 1 };
+	}
+	while (at < n) {
+		int sent = sendmmsg(s->fd, u->out + at, n - at, MSG_DONTWAIT);
+
+		if (sent > 0) {
+			at += (unsigned)sent;
+			left += (unsigned)sent;
+			again = false;
+		} else if (!again && try_again(s, errno)) {
+			again = true;
+		} else {
+			at++; /* this one is lost */
+			again = false;
+		}
+	}
+	return left;
+}
+
+static unsigned send_run(struct upstream *u, const struct entry *e, unsigned n)
+{
+	struct upstream_socket *s = e->from;
+	unsigned left = 0;
+	int err;
+
+	if (!s->connected && (err = reconnect(s)) != 0) {
+		s->owner->refused(s, err);
+		return 0;
+	}
+	for (unsigned at = 0, k; at < n; at += k) {
+		k = s->gso ? segments_of(e + at, n - at) : n - at;
+		if (k > 1 && s->gso && send_segments(u, e + at, k))
+			left += k;
+		else
+			left += send_each(u, e + at, k);
+	}
+	return left;
+}
+
+void upstream_flush(struct upstream *u)
+{
+	unsigned n, left;
+
+	for (unsigned i = 0; i < u->count; i += n) {
+		n = run_of(&u->queue[i], u->count - i);
+		left = send_run(u, &u->queue[i], n);
+		u->queue[i].from->queued -= (uint16_t)n;
+		metric_add(u->metrics, METRIC_backend_out, left);
+		metric_add(u->metrics, METRIC_backend_lost, n - left);
+	}
+	u->count = 0;
+	u->used = 0;
+}
+
+void upstream_send(struct upstream *u, struct upstream_socket *s, const void *head, size_t head_len, const void *data,
+		   size_t len)
+{
+	struct entry *e;
+
+	assert(head_len + len <= TX_BYTES);
+	if (u->count == TX_ENTRIES || u->used + head_len + len > TX_ARENA)
+		upstream_flush(u);
+	e = &u->queue[u->count++];
+	*e = (struct entry){ s, u->used, (uint32_t)(head_len + len) };
+	if (head_len > 0)
+		memcpy(u->arena + u->used, head, head_len);
+	if (len > 0)
+		memcpy(u->arena + u->used + head_len, data, len);
+	u->used += e->len;
+	s->queued++;
+}
+
+/* ---- life ---- */
+
+static bool make_buffers(struct upstream *u)
+{
+	size_t size = (size_t)RX_BATCH * RX_BUFFER_STRIDE;
+
+	u->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (u->memory == MAP_FAILED) {
+		u->memory = NULL;
+		return false;
+	}
+	(void)madvise(u->memory, size, MADV_NOHUGEPAGE); /* which would fill all buffers at the first touch */
+	for (unsigned i = 0; i < RX_BATCH; i++) {
+		struct msghdr *h = &u->in[i].msg_hdr;
+
+		u->in_iov[i] = (struct iovec){ u->memory + (size_t)i * RX_BUFFER_STRIDE, RX_BUFFER_SIZE };
+		h->msg_iov = &u->in_iov[i];
+		h->msg_iovlen = 1;
+		h->msg_control = &u->in_control[i];
+	}
+	return true;
+}
+
+struct upstream *upstream_new(struct upstream_limit *limit)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->limit = limit;
+	u->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (u->epoll < 0 || !make_buffers(u)) {
+		upstream_free(u);
+		return NULL;
+	}
+	return u;
+}
+
+void upstream_free(struct upstream *u)
+{
+	if (!u)
+		return;
+	assert(u->open == 0);
+	if (u->epoll >= 0)
+		close(u->epoll);
+	if (u->memory)
+		munmap(u->memory, (size_t)RX_BATCH * RX_BUFFER_STRIDE);
+	free(u);
+}
+
+void upstream_count(struct upstream *u, struct metrics *m)
+{
+	u->metrics = m;
+}
+
+int upstream_fd(const struct upstream *u)
+{
+	return u->epoll;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * upstream: a worker's sockets towards backends: one for each session, connected, UDP or unix datagram. One epoll
+ * descriptor holds them all; the worker's loop watches that one.
+ *
+ * Datagrams keep their boundaries both ways. Those of one session that follow each other leave in one call
+ * (UDP_SEGMENT where they are of one length, else sendmmsg), and answers come by recvmmsg with GRO.
+ * Not thread-safe but for the limit.
+ */
+#ifndef DTLSD_UPSTREAM_H
+#define DTLSD_UPSTREAM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "metrics.h"
+
+struct upstream;
+struct upstream_socket;
+
+/* How many sockets there may be; shared by the workers. */
+struct upstream_limit {
+	atomic_uint open, most;
+};
+
+struct upstream_owner {
+	/* A datagram from the backend, borrowed. May close this socket, and others. */
+	void (*reply)(struct upstream_socket *s, uint8_t *data, size_t len);
+	/* The backend is not there; err: the error number. Closes nothing. */
+	void (*refused)(struct upstream_socket *s, int err);
+};
+
+/* Lies in what its owner keeps of a session, and is not moved while it is open. */
+struct upstream_socket {
+	const struct upstream_owner *owner;
+	const struct backend_addr *to; /* borrowed */
+	int fd;
+	uint16_t queued;  /* datagrams that have not left yet */
+	bool connected;   /* else it is tried again with the next datagram */
+	bool gso;
+};
+
+struct upstream *upstream_new(struct upstream_limit *limit); /* borrowed; NULL: out of memory or file descriptors */
+void upstream_free(struct upstream *u); /* NULL is fine; asserts that no socket is open */
+void upstream_count(struct upstream *u, struct metrics *m); /* where it counts, borrowed; before anything is opened */
+int upstream_fd(const struct upstream *u); /* readable: upstream_run has something to do */
+
+/*
+ * 0: it is open, though the backend may have refused already. -EDQUOT: the limit is reached; -EMFILE, -ENFILE, -ENOBUFS,
+ * -ENOMEM, -EADDRNOTAVAIL (no port is left): not open.
+ */
+int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
+		  const struct upstream_owner *owner);
+void upstream_close(struct upstream *u, struct upstream_socket *s);
+
+/* Queues head and data as one datagram; they are copied. What the kernel does not take is lost and counted. */
+void upstream_send(struct upstream *u, struct upstream_socket *s, const void *head, size_t head_len, const void *data,
+		   size_t len);
+void upstream_flush(struct upstream *u);
+/* Answers that wait: a bounded number. */
+void upstream_run(struct upstream *u);
+
+#endif

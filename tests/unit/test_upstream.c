@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "upstream.h"
+
+#define SIZES 13
+#define A_TIME 8 /* net.unix.max_dgram_qlen may be as low as 10 */
+#define MANY 300 /* more than the queue holds */
+
+/* One session's end, and what it was told. */
+struct end {
+	struct upstream_socket socket; /* first */
+	struct upstream *closes;       /* at the first reply */
+	unsigned replies, refusals;
+	size_t last;
+	int err;
+};
+
+static struct upstream_limit limit;
+static struct metrics metrics;
+static struct upstream *u;
+static int server = -1;
+static struct backend_addr to;
+
+static void on_reply(struct upstream_socket *s, uint8_t *data, size_t len)
+{
+	struct end *e = (struct end *)(void *)s;
+
+	(void)data;
+	e->replies++;
+	e->last = len;
+	if (e->closes)
+		upstream_close(e->closes, s);
+}
+
+static void on_refused(struct upstream_socket *s, int err)
+{
+	struct end *e = (struct end *)(void *)s;
+
+	e->refusals++;
+	e->err = err;
+}
+
+static const struct upstream_owner owner = { .reply = on_reply, .refused = on_refused };
+
+/* A server on the loopback, IPv4 or a unix socket without a name in the file system. */
+static void serve(bool unix_socket)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	memset(&to, 0, sizeof(to));
+	if (unix_socket) {
+		struct sockaddr_un any = { .sun_family = AF_UNIX };
+
+		server = socket(AF_UNIX, SOCK_DGRAM, 0);
+		assert_int_equal(bind(server, (struct sockaddr *)&any, sizeof(any.sun_family)), 0);
+		assert_int_equal(getsockname(server, (struct sockaddr *)&any, &len), 0);
+		to.path[0] = '@';
+		memcpy(to.path + 1, any.sun_path + 1, len - offsetof(struct sockaddr_un, sun_path) - 1);
+		return;
+	}
+	server = socket(AF_INET, SOCK_DGRAM, 0);
+	memset(&ss, 0, sizeof(ss));
+	ss.ss_family = AF_INET;
+	((struct sockaddr_in *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(server, (struct sockaddr *)&ss, sizeof(struct sockaddr_in)), 0);
+	assert_int_equal(getsockname(server, (struct sockaddr *)&ss, &len), 0);
+	assert_int_equal(addr_from_sockaddr(&to.addr, (struct sockaddr *)&ss, len), 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&metrics, 0, sizeof(metrics));
+	atomic_store(&limit.open, 0);
+	atomic_store(&limit.most, 100);
+	u = upstream_new(&limit);
+	assert_non_null(u);
+	upstream_count(u, &metrics);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(atomic_load(&limit.open), 0);
+	upstream_free(u);
+	if (server >= 0)
+		close(server);
+	server = -1;
+	return 0;
+}
+
+static uint64_t count(enum metric m)
+{
+	return metric_get(&metrics, m);
+}
+
+static void open_end(struct end *e)
+{
+	memset(e, 0, sizeof(*e));
+	assert_int_equal(upstream_open(u, &e->socket, &to, &owner), 0);
+}
+
+/* What the server gets next, and from whom. */
+static ssize_t server_gets(uint8_t *buf, size_t size, struct sockaddr_storage *from, socklen_t *from_len)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	*from_len = sizeof(*from);
+	return recvfrom(server, buf, size, 0, (struct sockaddr *)from, from_len);
+}
+
+static void run_until_ready(void)
+{
+	struct pollfd p = { .fd = upstream_fd(u), .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	upstream_run(u);
+}
+
+static void datagrams_of_all_lengths_keep_their_boundaries(bool unix_socket)
+{
+	static uint8_t data[20000], got[20001];
+	static const size_t sizes[SIZES] = { 5, 5, 5, 3, 5, 0, 0, 900, 900, 1, 17000, 17000, 40 };
+	struct sockaddr_storage from;
+	socklen_t len;
+	struct end e;
+	unsigned seed = 3;
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)rand_r(&seed);
+	serve(unix_socket);
+	open_end(&e);
+	for (size_t from_i = 0; from_i < SIZES; from_i += A_TIME) {
+		for (size_t i = from_i; i < SIZES && i < from_i + A_TIME; i++)
+			upstream_send(u, &e.socket, data + 19000, i % 3, data + i, sizes[i]);
+		upstream_flush(u);
+		for (size_t i = from_i; i < SIZES && i < from_i + A_TIME; i++) {
+			assert_int_equal(server_gets(got, sizeof(got), &from, &len), i % 3 + sizes[i]);
+			assert_memory_equal(got, data + 19000, i % 3);
+			assert_memory_equal(got + i % 3, data + i, sizes[i]);
+		}
+	}
+	assert_int_equal(count(METRIC_backend_out), SIZES);
+	assert_int_equal(count(METRIC_backend_lost), 0);
+	upstream_close(u, &e.socket);
+}
+
+static void udp_datagrams_keep_their_boundaries(void **state)
+{
+	(void)state;
+	datagrams_of_all_lengths_keep_their_boundaries(false);
+}
+
+static void unix_datagrams_keep_their_boundaries(void **state)
+{
+	(void)state;
+	datagrams_of_all_lengths_keep_their_boundaries(true);
+}
+
+static void each_socket_gets_its_own_replies(void **state)
+{
+	struct sockaddr_storage from;
+	struct end e[8];
+	uint8_t buf[100];
+	socklen_t len;
+
+	for (unsigned kind = 0; kind < 2; kind++) {
+		serve(kind == 1);
+		for (unsigned i = 0; i < 8; i++) {
+			open_end(&e[i]);
+			upstream_send(u, &e[i].socket, NULL, 0, buf, i);
+		}
+		upstream_flush(u);
+		for (unsigned i = 0; i < 8; i++) {
+			ssize_t n = server_gets(buf, sizeof(buf), &from, &len);
+
+			assert_int_equal(sendto(server, buf, (size_t)n + 10, 0, (struct sockaddr *)&from, len), n + 10);
+		}
+		for (unsigned i = 0; i < 8; i++) {
+			while (e[i].replies == 0)
+				run_until_ready();
+			assert_int_equal(e[i].last, i + 10);
+			assert_int_equal(e[i].replies, 1);
+		}
+		for (unsigned i = 0; i < 8; i++)
+			upstream_close(u, &e[i].socket);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+static void a_reply_may_close_its_socket(void **state)
+{
+	struct sockaddr_storage from;
+	uint8_t buf[100];
+	socklen_t len;
+	struct end e;
+
+	(void)state;
+	serve(false);
+	open_end(&e);
+	e.closes = u;
+	upstream_send(u, &e.socket, NULL, 0, "x", 1);
+	upstream_flush(u);
+	server_gets(buf, sizeof(buf), &from, &len);
+	for (unsigned i = 0; i < 5; i++)
+		sendto(server, "yz", 2, 0, (struct sockaddr *)&from, len);
+	run_until_ready();
+	assert_int_equal(e.replies, 1);
+	assert_int_equal(e.socket.fd, -1);
+}
+
+static void what_is_queued_leaves_before_the_socket_is_closed(void **state)
+{
+	struct sockaddr_storage from;
+	uint8_t buf[100];
+	socklen_t len;
+	struct end e;
+
+	(void)state;
+	serve(false);
+	open_end(&e);
+	upstream_send(u, &e.socket, NULL, 0, "last words", 10);
+	upstream_close(u, &e.socket);
+	assert_int_equal(server_gets(buf, sizeof(buf), &from, &len), 10);
+}
+
+static void more_than_the_queue_holds_leaves_in_order(void **state)
+{
+	uint32_t got, next = 0;
+	struct end e;
+
+	(void)state;
+	serve(false);
+	open_end(&e);
+	for (uint32_t i = 0; i < MANY; i++)
+		upstream_send(u, &e.socket, NULL, 0, &i, sizeof(i));
+	assert_in_range(count(METRIC_backend_out), 1, MANY - 1);
+	upstream_flush(u);
+	assert_int_equal(count(METRIC_backend_out), MANY);
+	/* the server's buffer need not hold them all */
+	while (recv(server, &got, sizeof(got), MSG_DONTWAIT) == sizeof(got)) {
+		assert_in_range(got, next, MANY - 1);
+		next = got + 1;
+	}
+	assert_in_range(next, 10, MANY);
+	upstream_close(u, &e.socket);
+}
+
+static void a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted(void **state)
+{
+	struct end e;
+
+	(void)state;
+	serve(true);
+	close(server);
+	server = -1;
+	open_end(&e);
+	assert_int_equal(e.refusals, 1);
+	assert_int_equal(e.err, ECONNREFUSED);
+	upstream_send(u, &e.socket, NULL, 0, "a", 1);
+	upstream_send(u, &e.socket, NULL, 0, "b", 1);
+	upstream_flush(u);
+	assert_int_equal(e.refusals, 2);
+	assert_int_equal(count(METRIC_backend_lost), 2);
+	upstream_close(u, &e.socket);
+}
+
+static void an_icmp_refusal_is_told(void **state)
+{
+	struct end e;
+
+	(void)state;
+	serve(false);
+	close(server);
+	server = -1;
+	open_end(&e);
+	assert_int_equal(e.refusals, 0);
+	upstream_send(u, &e.socket, NULL, 0, "a", 1);
+	upstream_flush(u);
+	run_until_ready();
+	assert_int_equal(e.refusals, 1);
+	assert_int_equal(e.err, ECONNREFUSED);
+	upstream_close(u, &e.socket);
+}
+
+static void the_limit_refuses_the_next_and_no_other(void **state)
+{
+	struct end e[3], more;
+
+	(void)state;
+	serve(false);
+	atomic_store(&limit.most, 3);
+	for (unsigned i = 0; i < 3; i++)
+		open_end(&e[i]);
+	assert_int_equal(upstream_open(u, &more.socket, &to, &owner), -EDQUOT);
+	upstream_close(u, &e[1].socket);
+	assert_int_equal(upstream_open(u, &more.socket, &to, &owner), 0);
+	upstream_close(u, &e[0].socket);
+	upstream_close(u, &e[2].socket);
+	upstream_close(u, &more.socket);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		TEST(udp_datagrams_keep_their_boundaries),
+		TEST(unix_datagrams_keep_their_boundaries),
+		TEST(each_socket_gets_its_own_replies),
+		TEST(a_reply_may_close_its_socket),
+		TEST(what_is_queued_leaves_before_the_socket_is_closed),
+		TEST(more_than_the_queue_holds_leaves_in_order),
+		TEST(a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted),
+		TEST(an_icmp_refusal_is_told),
+		TEST(the_limit_refuses_the_next_and_no_other),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
