@@ -15,6 +15,7 @@
 #include <confuse.h>
 
 #include "conf_scan.h"
+#include "names.h"
 #include "setting.h"
 
 #define INCLUDE "include"
@@ -99,11 +100,46 @@ const char *conf_file_relative(struct conf *c, const char *path, const char *nam
 	return kept;
 }
 
+/* The same of each of a list. NULL: out of memory. */
+static const char *relative_list(struct conf *c, const char *path, const char *list)
+{
+	char *joined = NULL, *longer;
+	struct names names;
+	const char *kept;
+
+	if (names_parse(&names, list) < 0) { /* what is wrong with it is told where it is used */
+		names_free(&names);
+		return conf_keep(c, list);
+	}
+	for (unsigned i = 0; i < names.count; i++) {
+		const char *one = conf_file_relative(c, path, names.name[i]);
+
+		if (!one || asprintf(&longer, "%s%s%s", joined ? joined : "", joined ? "," : "", one) < 0)
+			longer = NULL;
+		free(joined);
+		joined = longer;
+		if (!joined)
+			break;
+	}
+	kept = joined ? conf_keep(c, joined) : NULL;
+	free(joined);
+	names_free(&names);
+	return kept;
+}
+
+static const char *keep_value(struct reader *r, const struct setting *s, const char *value)
+{
+	if (s->kind == SETTING_FILE && *value)
+		return conf_file_relative(r->conf, r->path, value);
+	if (s->kind == SETTING_FILES && *value)
+		return relative_list(r->conf, r->path, value);
+	return conf_keep(r->conf, value);
+}
+
 static int take_setting(struct reader *r, unsigned line, const struct setting *s, void *base, struct conf_place *said,
 			const char *value)
 {
-	const char *kept = s->kind == SETTING_FILE && *value ? conf_file_relative(r->conf, r->path, value) :
-			   conf_keep(r->conf, value);
+	const char *kept = keep_value(r, s, value);
 	char first[CONF_PLACE_TEXT], why[300];
 
 	if (!kept)

@@ -53,6 +53,7 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 		.x509certfile = c->x509certfile,
 		.x509keyfile = c->x509keyfile,
 		.x509cafile = c->x509cafile,
+		.x509crlfile = c->x509crlfile,
 		.pskpasswd = c->pskpasswd,
 		.priority = c->priority,
 		.verify_client = (enum verify_client)c->verify_client,

@@ -23,6 +23,7 @@
 #define CHOICE(name, where, field, preset, words, help) \
 	{ name, 0, SETTING_CHOICE, where, field, preset, 0, 0, words, help }
 #define PATH(name, where, field, help) { name, 0, SETTING_FILE, where, field, 0, 0, 0, "FILE", help }
+#define PATHS(name, where, field, help) { name, 0, SETTING_FILES, where, field, 0, 0, 0, "FILE[,FILE]...", help }
 #define FLAG(name, where, field, help) { name, 0, SETTING_FLAG, where, field, 0, 0, 0, NULL, help }
 #define COUNT(name, letter, field, help) { name, letter, SETTING_COUNT, BESIDE, field, 0, 0, 0, NULL, help }
 #define VERDICT(name, letter, verdict, help) \
@@ -33,9 +34,11 @@ const struct setting settings[] = {
 	FLAG("check", BESIDE, PROCESS(check), "read and load everything, say whether it is well, and exit"),
 	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(handler), 0, 0, 0, "command|echo|discard|forward",
 	  "who answers (command, or with --forward that)" },
-	PATH("x509certfile", BOTH, SERVICE(x509certfile), "certificate chain in PEM, the server's own first"),
-	PATH("x509keyfile", BOTH, SERVICE(x509keyfile), "its private key in PEM"),
+	PATHS("x509certfile", BOTH, SERVICE(x509certfile),
+	      "certificate chain in PEM, the server's own first; more for other keys and names"),
+	PATHS("x509keyfile", BOTH, SERVICE(x509keyfile), "its private key in PEM; as many as certificates"),
 	PATH("x509cafile", BOTH, SERVICE(x509cafile), "CAs that client certificates must come from, in PEM"),
+	PATHS("x509crlfile", BOTH, SERVICE(x509crlfile), "revocation lists of these CAs, in PEM"),
 	CHOICE("verify-client", BOTH, SERVICE(verify_client), 0, "none|optional|required",
 	       "whether clients need a certificate (none)"),
 	PATH("pskpasswd", BOTH, SERVICE(pskpasswd),
@@ -194,6 +197,7 @@ int setting_apply(const struct setting *s, void *base, const char *text, char *e
 	switch (s->kind) {
 	case SETTING_TEXT:
 	case SETTING_FILE:
+	case SETTING_FILES:
 		if (!*text) {
 			snprintf(err, err_size, "there is nothing in it; give a value or leave it out");
 			return -EINVAL;
@@ -237,6 +241,7 @@ void setting_format(const struct setting *s, const void *base, char *out, size_t
 	switch (s->kind) {
 	case SETTING_TEXT:
 	case SETTING_FILE:
+	case SETTING_FILES:
 		text = text_of(s, base);
 		snprintf(out, size, "%s", text ? text : "none");
 		return;
@@ -263,6 +268,7 @@ bool setting_equal(const struct setting *s, const void *a, const void *b)
 	switch (s->kind) {
 	case SETTING_TEXT:
 	case SETTING_FILE:
+	case SETTING_FILES:
 		x = text_of(s, a);
 		y = text_of(s, b);
 		return x == y || (x && y && strcmp(x, y) == 0);

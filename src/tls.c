@@ -45,7 +45,8 @@ struct loader {
 	struct tls *tls;
 	struct tls_trust trust;
 	struct tls_error error;
-	unsigned key_types; /* TLS_KEY of each certificate */
+	struct names certfiles;
+	struct tls_cert certs[NAMES_MOST]; /* of each of them */
 };
 
 /* ---- what a handshake asks ---- */
@@ -106,23 +107,54 @@ static int on_remove(void *ptr, gnutls_datum_t key)
 
 /* ---- loading ---- */
 
-static int load_certificate(struct loader *l)
+static int load_pairs(struct loader *l, const struct names *keyfiles)
 {
-	const struct tls_pair pair = { l->o->x509certfile, l->o->x509keyfile };
 	struct tls *t = l->tls;
-	struct tls_cert cert;
+
+	if (l->certfiles.count != keyfiles->count)
+		return tls_fail(&l->error, "%sx509certfile and %sx509keyfile name %u certificates and %u keys; name as "
+				"many of each, in the same order", l->dashes, l->dashes, l->certfiles.count,
+				keyfiles->count);
+	for (unsigned i = 0; i < keyfiles->count; i++) {
+		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i] };
+		int rc = tls_cert_load(&l->error, &pair, t->certificate, &l->certs[i]);
+
+		if (rc < 0)
+			return rc;
+		if (l->certs[i].der_size > MTU_SMALL_CHAIN)
+			t->mtu = MTU_LARGE;
+	}
+	return 0;
+}
+
+static int load_certificates(struct loader *l)
+{
+	struct tls *t = l->tls;
+	struct names keyfiles = { .count = 0 };
 	int rc;
 
 	if (gnutls_certificate_allocate_credentials(&t->certificate) < 0)
 		return tls_fail(&l->error, "out of memory for the certificate");
 	gnutls_certificate_set_verify_function(t->certificate, tls_peer_verify);
 	gnutls_certificate_set_verify_limits(t->certificate, VERIFY_BITS_MAX, VERIFY_DEPTH_MAX);
-	rc = tls_cert_load(&l->error, &pair, t->certificate, &cert);
-	if (rc < 0)
-		return rc;
-	l->key_types |= 1u << cert.key_type;
-	t->mtu = cert.der_size <= MTU_SMALL_CHAIN ? MTU_SMALL : MTU_LARGE;
-	return 0;
+	rc = tls_file_names(&l->error, l->dashes, "x509certfile", l->o->x509certfile, &l->certfiles);
+	if (rc == 0)
+		rc = tls_file_names(&l->error, l->dashes, "x509keyfile", l->o->x509keyfile, &keyfiles);
+	if (rc == 0)
+		rc = load_pairs(l, &keyfiles);
+	names_free(&keyfiles);
+	return rc;
+}
+
+static int load_crls(struct loader *l)
+{
+	struct names files;
+	int rc = tls_file_names(&l->error, l->dashes, "x509crlfile", l->o->x509crlfile, &files);
+
+	for (unsigned i = 0; rc == 0 && i < files.count; i++)
+		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate);
+	names_free(&files);
+	return rc;
 }
 
 static int load_psk(struct loader *l)
@@ -149,8 +181,8 @@ static int load_priority(struct loader *l)
 	const struct tls_wish wish = {
 		.priority = l->o->priority != NULL ? l->o->priority : TLS_PRIORITY_DEFAULT,
 		.dashes = l->dashes,
-		.key_types = l->key_types,
-		.certfile = l->o->x509certfile,
+		.certs = l->certs,
+		.cert_count = l->certfiles.count,
 		.pskpasswd = l->o->pskpasswd,
 	};
 	char text[TLS_PRIORITY_MAX];
@@ -183,6 +215,9 @@ static int check_options(const struct loader *l)
 	if (o->x509cafile != NULL && o->x509certfile == NULL)
 		return tls_fail(e, "%sx509cafile %s is of no use without %sx509certfile: only a server with a "
 				"certificate can ask clients for theirs", d, o->x509cafile, d);
+	if (o->x509crlfile != NULL && o->x509cafile == NULL)
+		return tls_fail(e, "%sx509crlfile %s is of no use without the CA that signed it; give %sx509cafile", d,
+				o->x509crlfile, d);
 	if (o->x509cafile != NULL && o->verify_client == VERIFY_CLIENT_NONE)
 		log_warning("%sx509cafile %s is given, but clients are not asked for certificates; for that give "
 			    "%sverify-client optional or required", d, o->x509cafile, d);
@@ -195,9 +230,11 @@ static int load_all(struct loader *l)
 	int rc = check_options(l);
 
 	if (rc == 0 && o->x509certfile != NULL)
-		rc = load_certificate(l);
+		rc = load_certificates(l);
 	if (rc == 0 && o->x509cafile != NULL)
 		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate);
+	if (rc == 0 && o->x509crlfile != NULL)
+		rc = load_crls(l);
 	if (rc == 0 && o->pskpasswd != NULL)
 		rc = load_psk(l);
 	if (rc == 0)
@@ -226,6 +263,7 @@ struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, cha
 	l.tls->mtu = MTU_SMALL;
 	rc = load_all(&l);
 	tls_trust_end(&l.trust, trust);
+	names_free(&l.certfiles);
 	if (rc == 0 && tls_share_join(shared, trust, &l.tls->share) < 0)
 		rc = tls_fail(&l.error, "out of memory");
 	if (rc == 0)

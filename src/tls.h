@@ -20,8 +20,10 @@
 enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
 
 struct tls_options {
+	/* Of these three each lists as many files as are wanted, with commas between. */
 	const char *x509certfile; /* PEM chain, leaf first. With x509keyfile, or both NULL */
-	const char *x509keyfile;
+	const char *x509keyfile;  /* one for each certificate, in the same order */
+	const char *x509crlfile;  /* PEM; revocation lists of the CAs, or NULL */
 	const char *x509cafile;   /* PEM; what client certificates are verified with */
 	const char *pskpasswd;    /* psktool's format: "identity:hexkey" lines, '#' comments */
 	const char *priority;     /* NULL: TLS_PRIORITY_DEFAULT */
@@ -31,6 +33,9 @@ struct tls_options {
 
 struct tls;
 /*
+ * Of several certificates GnuTLS takes in each handshake one that has the name that the client asks for (SNI), where
+ * there is one, and a key and signatures that the client knows; ECDSA before RSA with the default priorities.
+ *
  * Loads and checks everything: files readable, key matches certificate, chain in order, CA present where
  * client certificates are asked for, PSK lines well-formed, at least one of certificate and PSK,
  * priority string valid and left with at least one AEAD cipher after DTLS 1.2 and our ciphers are imposed.

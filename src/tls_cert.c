@@ -157,6 +157,7 @@ static int use_chain(const struct job *j, const struct tls_chain *chain)
 	if (rc < 0)
 		return rc;
 	warn_dates(j->pair->certfile, chain);
+	j->out->file = j->pair->certfile;
 	j->out->der_size = der_size(chain);
 	return 0;
 }

@@ -18,6 +18,7 @@ struct tls_pair {
 
 /* What is to be known of one that was loaded. */
 struct tls_cert {
+	const char *file; /* borrowed of the pair */
 	gnutls_pk_algorithm_t key_type;
 	size_t der_size; /* of all of the chain */
 };

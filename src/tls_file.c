@@ -89,3 +89,20 @@ int tls_file_read(const struct tls_error *e, const char *path, const char *what,
 			    what, path);
 	return 0;
 }
+
+int tls_file_names(const struct tls_error *e, const char *dashes, const char *option, const char *list,
+		   struct names *out)
+{
+	switch (names_parse(out, list)) {
+	case 0:
+		return 0;
+	case -EINVAL:
+		return tls_fail(e, "%s%s %s: there is a comma with no name beside it; name a file there or remove it",
+				dashes, option, list);
+	case -E2BIG:
+		return tls_fail(e, "%s%s %s: these are more than %d files; leave some out", dashes, option, list,
+				NAMES_MOST);
+	default:
+		return tls_fail(e, "out of memory");
+	}
+}

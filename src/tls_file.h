@@ -10,6 +10,8 @@
 
 #include <gnutls/gnutls.h>
 
+#include "names.h"
+
 /* Where the one sentence goes that says why a service cannot be loaded. */
 struct tls_error {
 	char *text;
@@ -19,6 +21,10 @@ struct tls_error {
 /* -EINVAL, always. */
 __attribute__((format(printf, 2, 3)))
 int tls_fail(const struct tls_error *e, const char *fmt, ...);
+
+/* The files that an option lists. The caller frees out, also after -EINVAL. */
+int tls_file_names(const struct tls_error *e, const char *dashes, const char *option, const char *list,
+		   struct names *out);
 
 /*
  * The whole of a file or pipe. what: "certificate", …, for messages. Warns (log) of a secret that others may

@@ -29,27 +29,29 @@ static bool cipher_served(unsigned cipher)
 	}
 }
 
-/* Can the credentials at hand do this key exchange? */
-static bool kx_served(unsigned key_types, gnutls_kx_algorithm_t kx, bool psk)
+/* Is it what a certificate with such a key does? */
+static bool kx_of_key(gnutls_kx_algorithm_t kx, gnutls_pk_algorithm_t key)
 {
 	switch (kx) {
-	case GNUTLS_KX_PSK:
-	case GNUTLS_KX_ECDHE_PSK:
-	case GNUTLS_KX_DHE_PSK:
-		return psk;
 	case GNUTLS_KX_ECDHE_ECDSA:
-		return !psk && (key_types & (TLS_KEY(ECDSA) | TLS_KEY(EDDSA_ED25519) | TLS_KEY(EDDSA_ED448))) != 0;
+		return key == GNUTLS_PK_ECDSA || key == GNUTLS_PK_EDDSA_ED25519 || key == GNUTLS_PK_EDDSA_ED448;
 	case GNUTLS_KX_ECDHE_RSA:
 	case GNUTLS_KX_DHE_RSA:
-		return !psk && (key_types & (TLS_KEY(RSA) | TLS_KEY(RSA_PSS))) != 0;
+		return key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS;
 	case GNUTLS_KX_RSA:
-		return !psk && (key_types & TLS_KEY(RSA)) != 0;
+		return key == GNUTLS_PK_RSA;
 	default:
 		return false;
 	}
 }
 
-static bool suite_left(gnutls_priority_t p, unsigned key_types, bool psk)
+static bool kx_of_psk(gnutls_kx_algorithm_t kx)
+{
+	return kx == GNUTLS_KX_PSK || kx == GNUTLS_KX_ECDHE_PSK || kx == GNUTLS_KX_DHE_PSK;
+}
+
+/* cert NULL: for PSKs */
+static bool suite_left(gnutls_priority_t p, const struct tls_cert *cert)
 {
 	gnutls_kx_algorithm_t kx;
 	gnutls_cipher_algorithm_t cipher;
@@ -59,7 +61,7 @@ static bool suite_left(gnutls_priority_t p, unsigned key_types, bool psk)
 	for (unsigned i = 0; rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; i++) {
 		rc = gnutls_priority_get_cipher_suite_index(p, i, &suite);
 		if (rc >= 0 && gnutls_cipher_suite_info(suite, NULL, &kx, &cipher, NULL, NULL) != NULL &&
-		    cipher_served(cipher) && kx_served(key_types, kx, psk))
+		    cipher_served(cipher) && (cert != NULL ? kx_of_key(kx, cert->key_type) : kx_of_psk(kx)))
 			return true;
 	}
 	return false;
@@ -81,11 +83,12 @@ static bool subtract_ciphers(gnutls_priority_t p, char *text, size_t size)
 
 static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnutls_priority_t p)
 {
-	if (w->certfile != NULL && !suite_left(p, w->key_types, false))
-		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the certificate of %s; "
-				"add some, as :+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM", w->dashes, w->priority,
-				w->certfile);
-	if (w->pskpasswd != NULL && !suite_left(p, 0, true))
+	for (unsigned i = 0; i < w->cert_count; i++)
+		if (!suite_left(p, &w->certs[i]))
+			return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the certificate "
+					"of %s; add some, as :+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM", w->dashes,
+					w->priority, w->certs[i].file);
+	if (w->pskpasswd != NULL && !suite_left(p, NULL))
 		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the PSKs of %s; add "
 				"some, as :+ECDHE-PSK:+PSK:+AES-128-GCM", w->dashes, w->priority, w->pskpasswd);
 	return 0;

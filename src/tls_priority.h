@@ -7,6 +7,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "tls_cert.h"
 #include "tls_file.h"
 
 /*
@@ -16,14 +17,13 @@
 extern const char TLS_PRIORITY_DEFAULT[];
 
 #define TLS_PRIORITY_MAX 4096
-#define TLS_KEY(algorithm) (1u << GNUTLS_PK_##algorithm) /* of a set of them */
 
 struct tls_wish {
 	const char *priority;
 	const char *dashes;    /* before the names of options in messages */
-	unsigned key_types;    /* TLS_KEY of each certificate */
-	const char *certfile;  /* for messages; NULL: there is no certificate to serve */
-	const char *pskpasswd; /* likewise */
+	const struct tls_cert *certs;
+	unsigned cert_count;
+	const char *pskpasswd; /* NULL: there are no PSKs to serve */
 };
 
 /*

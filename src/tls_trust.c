@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include <gnutls/x509.h>
 
+#include "clock.h"
+#include "log.h"
 #include "tls_chain.h"
 
 int tls_trust_begin(struct tls_trust *t, const struct tls_error *e)
@@ -54,6 +57,79 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
 	}
 	tls_chain_free(&chain);
 	return rc < 0 ? rc : 0;
+}
+
+static void warn_old(const char *path, unsigned place, gnutls_x509_crl_t crl)
+{
+	time_t next = gnutls_x509_crl_get_next_update(crl);
+
+	if (next != (time_t)-1 && next < (time_t)clock_wall_s())
+		log_warning("%s: revocation list %u is out of date: what its CA has revoked since is not known; get "
+			    "the CA's new one and send SIGHUP", path, place);
+}
+
+/* A list out of date is better than none. */
+#define CRL_TIMES (GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE)
+
+static bool crl_of_a_ca(gnutls_x509_crl_t crl, gnutls_x509_trust_list_t list)
+{
+	gnutls_x509_trust_list_iter_t at = NULL;
+	gnutls_x509_crt_t ca;
+	bool found = false;
+
+	while (!found && gnutls_x509_trust_list_iter_get_ca(list, &at, &ca) >= 0) {
+		unsigned wrong = 0;
+		int rc = gnutls_x509_crl_verify(crl, &ca, 1, 0, &wrong);
+
+		found = rc >= 0 && (wrong & ~(unsigned)(CRL_TIMES | GNUTLS_CERT_INVALID)) == 0;
+		gnutls_x509_crt_deinit(ca);
+	}
+	gnutls_x509_trust_list_iter_deinit(at);
+	return found;
+}
+
+/* The list takes crl, or it is freed. */
+static int take_crl(struct tls_trust *t, const char *path, unsigned place, gnutls_x509_crl_t crl,
+		    gnutls_x509_trust_list_t list)
+{
+	warn_old(path, place, crl);
+	if (crl_of_a_ca(crl, list)) {
+		if (gnutls_x509_trust_list_add_crls(list, &crl, 1, 0, 0) == 1)
+			return 0;
+		gnutls_x509_crl_deinit(crl);
+		return tls_fail(t->e, "out of memory");
+	}
+	gnutls_x509_crl_deinit(crl);
+	return tls_fail(t->e, "%s: revocation list %u was signed by no CA that clients may come from; name the file of "
+			"its CA, or leave the list out", path, place);
+}
+
+int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into)
+{
+	gnutls_x509_trust_list_t list;
+	gnutls_x509_crl_t *crls = NULL;
+	gnutls_datum_t pem;
+	unsigned count = 0;
+	int rc = tls_file_read(t->e, path, "revocation list", false, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = gnutls_x509_crl_list_import2(&crls, &count, &pem, GNUTLS_X509_FMT_PEM, 0);
+	if (rc < 0 || count == 0)
+		rc = tls_fail(t->e, "%s: there is no revocation list in it; a PEM file with BEGIN X509 CRL is wanted",
+			      path);
+	else
+		rc = tls_trust_add(t, "crl", pem.data, pem.size);
+	tls_wipe(&pem);
+	gnutls_certificate_get_trust_list(into, &list);
+	for (unsigned i = 0; i < count; i++) {
+		if (rc == 0)
+			rc = take_crl(t, path, i + 1, crls[i], list);
+		else
+			gnutls_x509_crl_deinit(crls[i]);
+	}
+	gnutls_free(crls);
+	return rc;
 }
 
 int tls_trust_psks(struct tls_trust *t, const char *path, struct psk_table **out)

@@ -28,6 +28,11 @@ void tls_trust_end(struct tls_trust *t, uint8_t out[static TLS_TRUST_SIZE]);
 /* Anything else that decides. */
 int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size_t len);
 int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into);
+/*
+ * Revocation lists of the CAs, which were loaded before. Warns (log) of one that is out of date; what it
+ * revokes stays revoked.
+ */
+int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into);
 /* The caller frees *out. */
 int tls_trust_psks(struct tls_trust *t, const char *path, struct psk_table **out);
 

@@ -82,6 +82,16 @@ def make(name, lines, issuer="ca"):
         return path, key
 
 
+def revocation_list(path, *revoked):
+    """Of the CA that all tests share, with these certificates on it."""
+    template = path + ".tmpl"
+    with open(template, "w", encoding="utf-8") as f:
+        f.write("crl_next_update = 30\ncrl_number = 1\n")
+    certtool("--generate-crl", "--load-ca-privkey=" + file("ca-key.pem"),
+                   "--load-ca-certificate=" + file("ca.pem"), "--template=" + template,
+                   *[arg for name in revoked for arg in ("--load-certificate=" + name,)], "--outfile=" + path)
+
+
 def large_client():
     """A client certificate that fills several datagrams."""
     names = [f"dns_name = host-{n:04d}.of-a-rather-long-domain.example" for n in range(120)]

@@ -324,6 +324,7 @@ def _(t):
     for name in "server.pem", "server-key.pem", "ca.pem":
         shutil.copy(certs.file(name), t.dir())
     shutil.copy(certs.file("psk.txt"), os.path.join(t.dir(), "keys.psk"))
+    certs.revocation_list(os.path.join(t.dir(), "crl.pem"))
     os.mkdir(os.path.join(t.dir(), "conf.d"))
     text = re.sub(r"^#(?=[a-z\t}])", "", sample(), flags=re.MULTILINE)
     p = t.process([DTLSD, "--check", "--config", put(t, text)])

@@ -61,7 +61,7 @@ static void every_setting_arrives(void **state)
 				   "	listen = 127.0.0.2\n"
 				   "	handler = echo\n"
 				   "	x509certfile = server.pem\n"
-				   "	x509keyfile = /keys/server.pem\n"
+				   "	x509keyfile = \"/keys/server.pem,rsa.key\"\n"
 				   "	verify-client = required\n"
 				   "	priority = \"NORMAL:+PSK\"\n"
 				   "	idle-timeout = 60\n"
@@ -84,7 +84,7 @@ static void every_setting_arrives(void **state)
 	assert_int_equal(s->listeners[2].place.line, 11);
 	assert_string_equal(s->handler, "echo");
 	assert_string_equal(s->x509certfile, "etc/server.pem"); /* relative to the file */
-	assert_string_equal(s->x509keyfile, "/keys/server.pem");
+	assert_string_equal(s->x509keyfile, "/keys/server.pem,etc/rsa.key");
 	assert_int_equal(s->verify_client, 2);
 	assert_string_equal(s->priority, "NORMAL:+PSK");
 	assert_int_equal(s->idle_timeout, 60);

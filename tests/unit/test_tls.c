@@ -81,6 +81,38 @@ static void every_cipher_that_the_record_layer_has(void **state)
 	stop(&f);
 }
 
+static void of_several_certificates_the_client_gets_the_one_it_can_verify_by_name(void **state)
+{
+	static const struct {
+		const char *priority, *name, *cn;
+	} cases[] = {
+		{ NULL, NULL, "server" },
+		{ NULL, "other.example", "other.example" },
+		{ NULL, "nobody.example", "server" },
+		{ "NORMAL:-KX-ALL:+ECDHE-RSA", NULL, "rsa server" },
+		{ "NORMAL:-KX-ALL:+ECDHE-RSA", "other.example", "rsa server" },
+		{ "NORMAL:-SIGN-ALL:+SIGN-RSA-SHA256", NULL, "rsa server" },
+		{ "NORMAL:-SIGN-ALL:+SIGN-RSA-SHA256:+SIGN-ECDSA-SHA256", NULL, "server" },
+		{ "NORMAL:-SIGN-ALL:+SIGN-ECDSA-SHA256", "other.example", "other.example" },
+	};
+	char certs[300], keys[300];
+	struct tls_options o = { .x509certfile = certs, .x509keyfile = keys };
+	struct fixture f;
+
+	(void)state;
+	snprintf(certs, sizeof(certs), "%s,%s,%s", path("rsa.pem"), path("server.pem"), path("other.pem"));
+	snprintf(keys, sizeof(keys), "%s,%s,%s", path("rsa.key"), path("server.key"), path("other.key"));
+	f = start(&o);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk t = { .priority = cases[i].priority, .server_name = cases[i].name };
+
+		assert_true(talk(f.tls, &t));
+		assert_string_equal(t.server_cn, cases[i].cn);
+		forget(&t);
+	}
+	stop(&f);
+}
+
 static void psk_and_ecdhe_psk(void **state)
 {
 	struct tls_options o = { .pskpasswd = path("psk") };
@@ -203,6 +235,7 @@ int main(void)
 		cmocka_unit_test(ecdhe_rsa),
 		cmocka_unit_test(a_chain_with_an_intermediate),
 		cmocka_unit_test(every_cipher_that_the_record_layer_has),
+		cmocka_unit_test(of_several_certificates_the_client_gets_the_one_it_can_verify_by_name),
 		cmocka_unit_test(psk_and_ecdhe_psk),
 		cmocka_unit_test(binary_psk_identities),
 		cmocka_unit_test(the_longest_psk_key_and_identity_that_a_file_may_hold_work),

@@ -29,7 +29,7 @@ static const char *expand(const char *in, char *out, size_t size)
 }
 
 struct bad {
-	const char *cert, *key, *cafile, *psk, *priority;
+	const char *cert, *key, *cafile, *crl, *psk, *priority;
 	enum verify_client verify;
 	const char *message;
 };
@@ -121,6 +121,36 @@ static const struct bad BAD[] = {
 	  .cafile = "@/empty",
 	  .verify = VERIFY_CLIENT_REQUIRED,
 	  .message = "@/empty: there is no certificate in it; a PEM file with BEGIN CERTIFICATE is wanted" },
+	{ .cert = "@/server.pem,@/rsa.pem",
+	  .key = "@/server.key",
+	  .message = "--x509certfile and --x509keyfile name 2 certificates and 1 keys; name as many of each, in the "
+		     "same order" },
+	{ .cert = "@/server.pem,@/rsa.pem",
+	  .key = "@/server.key,",
+	  .message = "--x509keyfile @/server.key,: there is a comma with no name beside it; name a file there or remove "
+		     "it" },
+	{ .cert = "@/server.pem,@/rsa.pem",
+	  .key = "@/rsa.key,@/server.key",
+	  .message =
+	      "@/rsa.key: this private key does not belong to the first certificate of @/server.pem; give "
+	      "the two that were made together" },
+	{ .cert = "@/server.pem",
+	  .key = "@/server.key",
+	  .crl = "@/crl.pem",
+	  .message = "--x509crlfile @/crl.pem is of no use without the CA that signed it; give --x509cafile" },
+	{ .cert = "@/server.pem",
+	  .key = "@/server.key",
+	  .cafile = "@/ca.pem",
+	  .verify = VERIFY_CLIENT_REQUIRED,
+	  .crl = "@/ca.pem",
+	  .message = "@/ca.pem: there is no revocation list in it; a PEM file with BEGIN X509 CRL is wanted" },
+	{ .cert = "@/server.pem",
+	  .key = "@/server.key",
+	  .cafile = "@/ca.pem",
+	  .verify = VERIFY_CLIENT_REQUIRED,
+	  .crl = "@/crl.pem,@/foreign-crl.pem",
+	  .message = "@/foreign-crl.pem: revocation list 1 was signed by no CA that clients may come from; name the "
+		     "file of its CA, or leave the list out" },
 	{ .psk = "@/none",
 	  .message = "@/none: cannot open the PSK file: No such file or directory; check the path "
 		     "and that dtlsd's user may read it" },
@@ -158,6 +188,8 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 
 	(void)state;
 	write_text("empty", "");
+	save_crl("crl.pem", &ca, NULL, -1, 10);
+	save_crl("foreign-crl.pem", &foreign_ca, NULL, -1, 10);
 	write_text("psk-bad", "alice:00\nbob 11\n");
 	assert_int_equal(gnutls_x509_privkey_export2_pkcs8(server.key, GNUTLS_X509_FMT_PEM, "secret",
 							   GNUTLS_PKCS_PBES2_AES_128, &pem), 0);
@@ -165,11 +197,12 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 	gnutls_free(pem.data);
 	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
 		const struct bad *b = &BAD[i];
-		char text[6][500];
+		char text[7][500];
 		struct tls_options o = {
 			.x509certfile = b->cert ? expand(b->cert, text[0], 500) : NULL,
 			.x509keyfile = b->key ? expand(b->key, text[1], 500) : NULL,
 			.x509cafile = b->cafile ? expand(b->cafile, text[2], 500) : NULL,
+			.x509crlfile = b->crl ? expand(b->crl, text[5], 500) : NULL,
 			.pskpasswd = b->psk ? expand(b->psk, text[3], 500) : NULL,
 			.priority = b->priority,
 			.verify_client = b->verify,
@@ -182,34 +215,13 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 	tls_shared_free(shared);
 }
 
-/* What tls_load logs goes into buf. */
-static void load_logged(const struct tls_options *o, char *buf, size_t size)
-{
-	struct tls_shared *shared = tls_shared_new(10, 60);
-	int saved = dup(STDERR_FILENO), fd = open(path("log"), O_RDWR | O_CREAT | O_TRUNC, 0600);
-	struct tls *t;
-	ssize_t n;
-
-	assert_true(saved >= 0 && fd >= 0);
-	dup2(fd, STDERR_FILENO);
-	t = tls_load(o, shared, world_err, sizeof(world_err));
-	dup2(saved, STDERR_FILENO);
-	close(saved);
-	assert_non_null(t);
-	n = pread(fd, buf, size - 1, 0);
-	assert_true(n >= 0);
-	buf[n] = '\0';
-	close(fd);
-	tls_unref(t);
-	tls_shared_free(shared);
-}
-
 static void warns_of_expiry_and_open_key_files_only(void **state)
 {
 	struct tls_options good = usual(VERIFY_CLIENT_REQUIRED);
 	struct tls_options old = { .x509certfile = path("old.pem"), .x509keyfile = path("old.key") };
 	struct tls_options open_key = { .x509certfile = path("server.pem"), .x509keyfile = path("open.key"),
 					.pskpasswd = path("open.psk") };
+	struct tls_options old_crl = usual(VERIFY_CLIENT_REQUIRED);
 	char log[2000], key[4096];
 	int fd = open(path("server.key"), O_RDONLY);
 	ssize_t n = read(fd, key, sizeof(key));
@@ -225,6 +237,10 @@ static void warns_of_expiry_and_open_key_files_only(void **state)
 	assert_string_equal(log, "");
 	load_logged(&old, log, sizeof(log));
 	assert_non_null(strstr(log, "certificate 1 of the chain has expired"));
+	save_crl("old-crl.pem", &ca, NULL, -2, -1);
+	old_crl.x509crlfile = path("old-crl.pem");
+	load_logged(&old_crl, log, sizeof(log));
+	assert_non_null(strstr(log, "revocation list 1 is out of date"));
 	load_logged(&open_key, log, sizeof(log));
 	assert_non_null(strstr(log, "may access the private key; run: chmod o-rwx"));
 	assert_non_null(strstr(log, "may access the PSK file; run: chmod o-rwx"));

@@ -94,6 +94,49 @@ static void a_bad_client_certificate_is_refused_with_cause_and_alert(void **stat
 	}
 }
 
+static void a_revoked_client_is_refused_and_its_session_not_resumed(void **state)
+{
+	struct tls_options before = usual(VERIFY_CLIENT_REQUIRED), after = before;
+	struct talk t = { .cert = &client }, u = t, v = { .cert = &nameless };
+	struct fixture f;
+	struct tls *again;
+
+	(void)state;
+	save_crl("none-crl.pem", &ca, NULL, -1, 10);
+	save_crl("client-crl.pem", &ca, &client, -1, 10);
+	before.x509crlfile = path("none-crl.pem");
+	after.x509crlfile = path("client-crl.pem");
+	f = start(&before);
+	assert_true(talk(f.tls, &t));
+	again = load(&after, f.shared);
+	u.resume = &t.session_data;
+	assert_false(talk(again, &u));
+	assert_string_equal(u.why, "client certificate refused: it is revoked (CN=client,O=Example)");
+	assert_int_equal(u.alert, GNUTLS_A_CERTIFICATE_REVOKED);
+	assert_true(talk(again, &v));
+	forget(&t);
+	forget(&v);
+	tls_unref(again);
+	stop(&f);
+}
+
+static void a_revocation_list_out_of_date_still_revokes(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_OPTIONAL);
+	struct talk t = { .cert = &client }, u = { .cert = &nameless };
+	struct fixture f;
+
+	(void)state;
+	save_crl("late-crl.pem", &ca, &client, -3, -1);
+	o.x509crlfile = path("late-crl.pem");
+	f = start(&o);
+	assert_false(talk(f.tls, &t));
+	assert_string_equal(t.why, "client certificate refused: it is revoked (CN=client,O=Example)");
+	assert_true(talk(f.tls, &u));
+	forget(&u);
+	stop(&f);
+}
+
 /* ---- failures ---- */
 
 static void explains_what_keeps_the_two_apart(void **state)
@@ -188,6 +231,8 @@ int main(void)
 		cmocka_unit_test(a_client_certificate_is_not_asked_for_under_none),
 		cmocka_unit_test(no_client_certificate_is_fine_when_optional_only),
 		cmocka_unit_test(a_bad_client_certificate_is_refused_with_cause_and_alert),
+		cmocka_unit_test(a_revoked_client_is_refused_and_its_session_not_resumed),
+		cmocka_unit_test(a_revocation_list_out_of_date_still_revokes),
 		cmocka_unit_test(explains_what_keeps_the_two_apart),
 		cmocka_unit_test(explains_the_alert_that_came),
 		cmocka_unit_test(explains_a_time_out_by_what_came_last),

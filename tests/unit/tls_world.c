@@ -32,7 +32,7 @@ struct template {
 char world_dir[] = "/tmp/test_tls.XXXXXX";
 char world_err[600];
 struct identity ca, foreign_ca, server, rsa_server, client, expired, foreign, wrong_purpose, nameless;
-struct identity no_signing, with_ip, old_server, intermediate, leaf;
+struct identity no_signing, with_ip, old_server, intermediate, leaf, other_server;
 
 const char *path(const char *name)
 {
@@ -81,7 +81,7 @@ static struct identity make(const struct template *t, gnutls_pk_algorithm_t algo
 	else
 		gnutls_x509_crt_set_subject_alt_name(id.crt, GNUTLS_SAN_DNSNAME, "device-7.example", 16, 0);
 	gnutls_x509_crt_set_basic_constraints(id.crt, t->ca, -1);
-	gnutls_x509_crt_set_key_usage(id.crt, t->ca ? GNUTLS_KEY_KEY_CERT_SIGN : t->usage);
+	gnutls_x509_crt_set_key_usage(id.crt, t->ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN : t->usage);
 	if (t->purpose != NULL)
 		gnutls_x509_crt_set_key_purpose_oid(id.crt, t->purpose, 0);
 	if (issuer == NULL)
@@ -130,6 +130,25 @@ void save_crt(const char *name, const struct identity *const *ids, size_t n)
 		gnutls_free(pem.data);
 	}
 	write_file(name, text, len);
+}
+
+void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day, int to_day)
+{
+	gnutls_x509_crl_t crl;
+	gnutls_datum_t pem;
+
+	assert_int_equal(gnutls_x509_crl_init(&crl), 0);
+	gnutls_x509_crl_set_version(crl, 2);
+	gnutls_x509_crl_set_this_update(crl, time(NULL) + from_day * DAY);
+	gnutls_x509_crl_set_next_update(crl, time(NULL) + to_day * DAY);
+	gnutls_x509_crl_set_number(crl, "\x01", 1);
+	if (revoked != NULL)
+		assert_int_equal(gnutls_x509_crl_set_crt(crl, revoked->crt, time(NULL) + from_day * DAY), 0);
+	assert_int_equal(gnutls_x509_crl_sign2(crl, issuer->crt, issuer->key, GNUTLS_DIG_SHA256, 0), 0);
+	assert_int_equal(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem), 0);
+	write_file(name, (const char *)pem.data, pem.size);
+	gnutls_free(pem.data);
+	gnutls_x509_crl_deinit(crl);
 }
 
 /* A chain whose second certificate has a key of an algorithm that nobody knows. */
@@ -187,6 +206,7 @@ static void make_all(void)
 	intermediate = make(&middle, GNUTLS_PK_ECDSA, &ca);
 	server = make_ec(&ca, "CN=server", GNUTLS_KP_TLS_WWW_SERVER);
 	rsa_server = make(&rsa, GNUTLS_PK_RSA, &ca);
+	other_server = make_ec(&ca, "CN=other.example", GNUTLS_KP_TLS_WWW_SERVER);
 	leaf = make_ec(&intermediate, "CN=leaf", GNUTLS_KP_TLS_WWW_SERVER);
 	client = make_ec(&ca, "CN=client,O=Example", GNUTLS_KP_TLS_WWW_CLIENT);
 	nameless = make_ec(&ca, NULL, NULL);
@@ -199,6 +219,7 @@ static void make_all(void)
 	save("ca", &ca);
 	save("foreign-ca", &foreign_ca);
 	save("server", &server);
+	save("other", &other_server);
 	save("rsa", &rsa_server);
 	save("old", &old_server);
 	save("no-signing", &no_signing);
@@ -223,7 +244,7 @@ int world_tear_down(void **state)
 {
 	struct identity *all[] = { &ca,		&foreign_ca,   &server,	       &rsa_server, &client,
 				   &expired,	&foreign,      &wrong_purpose, &nameless,   &no_signing,
-				   &old_server, &intermediate, &leaf, &with_ip };
+				   &old_server, &intermediate, &leaf, &with_ip, &other_server };
 	char command[80];
 
 	(void)state;
@@ -327,6 +348,8 @@ static void set_up_client(struct talk *t)
 		    gnutls_psk_set_client_credentials2(t->psk_cred, &user, &key, GNUTLS_PSK_KEY_HEX), 0);
 		gnutls_credentials_set(s, GNUTLS_CRD_PSK, t->psk_cred);
 	}
+	if (t->server_name != NULL)
+		gnutls_server_name_set(s, GNUTLS_NAME_DNS, t->server_name, strlen(t->server_name));
 	gnutls_dtls_set_timeouts(s, 3600000, 3600000);
 	gnutls_dtls_set_mtu(s, 16384);
 	if (t->resume != NULL)
@@ -342,6 +365,20 @@ void step(struct end *e)
 	while (e->rc < 0 && !gnutls_error_is_fatal(e->rc) && e->head != e->tail);
 }
 
+static void note_server_cn(struct talk *t)
+{
+	const gnutls_datum_t *der = gnutls_certificate_get_peers(t->client.session, NULL);
+	size_t size = sizeof(t->server_cn);
+	gnutls_x509_crt_t crt;
+
+	if (der == NULL)
+		return;
+	gnutls_x509_crt_init(&crt);
+	assert_int_equal(gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER), 0);
+	assert_int_equal(gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, t->server_cn, &size), 0);
+	gnutls_x509_crt_deinit(crt);
+}
+
 static void note_success(struct talk *t)
 {
 	gnutls_session_t s = t->server.session;
@@ -352,6 +389,7 @@ static void note_success(struct talk *t)
 	t->cipher = gnutls_cipher_get(s);
 	t->version = gnutls_protocol_get_version(s);
 	t->identity = tls_identity(s);
+	note_server_cn(t);
 	assert_int_equal(gnutls_session_get_data2(t->client.session, &t->session_data), 0);
 }
 
@@ -472,4 +510,25 @@ void stop(struct fixture *f)
 {
 	tls_unref(f->tls);
 	tls_shared_free(f->shared);
+}
+
+void load_logged(const struct tls_options *o, char *buf, size_t size)
+{
+	struct tls_shared *shared = tls_shared_new(10, 60);
+	int saved = dup(STDERR_FILENO), fd = open(path("log"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+	struct tls *t;
+	ssize_t n;
+
+	assert_true(saved >= 0 && fd >= 0);
+	dup2(fd, STDERR_FILENO);
+	t = tls_load(o, shared, world_err, sizeof(world_err));
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	assert_non_null(t);
+	n = pread(fd, buf, size - 1, 0);
+	assert_true(n >= 0);
+	buf[n] = '\0';
+	close(fd);
+	tls_unref(t);
+	tls_shared_free(shared);
 }

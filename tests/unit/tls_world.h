@@ -23,10 +23,10 @@ struct identity {
 
 /* Signed by ca, where the name does not say otherwise. */
 extern struct identity ca, foreign_ca, server, rsa_server, client, expired, foreign, wrong_purpose, nameless;
-extern struct identity no_signing, with_ip, old_server, intermediate, leaf;
+extern struct identity no_signing, with_ip, old_server, intermediate, leaf, other_server;
 extern char world_dir[]; /* where the files are */
 
-/* The files: ca, foreign-ca, server, rsa, old, no-signing and leaf as NAME.pem and NAME.key; chains; psk, psk-bob. */
+/* The files: ca, foreign-ca, server, other, rsa, old, no-signing and leaf as NAME.pem and NAME.key; chains; psk, psk-bob. */
 int world_set_up(void **state);
 int world_tear_down(void **state);
 
@@ -34,6 +34,8 @@ const char *path(const char *name); /* good until 64 more were asked for */
 const char *write_file(const char *name, const char *text, size_t len);
 const char *write_text(const char *name, const char *text);
 struct identity make_ec(const struct identity *issuer, const char *cn, const char *purpose);
+/* A revocation list of issuer's with one certificate, or none, that is good from one day to another. */
+void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day, int to_day);
 void save_crt(const char *name, const struct identity *const *ids, size_t n);
 void save(const char *name, const struct identity *id);
 
@@ -52,6 +54,7 @@ struct end {
 /* What a client brings, and how the handshake went. */
 struct talk {
 	const char *priority;
+	const char *server_name; /* that it asks for; NULL: none */
 	const struct identity *cert;
 	const char *psk_user;
 	const char *psk_key; /* hex */
@@ -67,6 +70,7 @@ struct talk {
 	gnutls_cipher_algorithm_t cipher;
 	gnutls_protocol_t version;
 	char *identity;
+	char server_cn[64]; /* of the certificate that the client saw */
 	gnutls_datum_t session_data;
 	char why[256];
 	gnutls_alert_description_t alert; /* that the client got */
@@ -94,6 +98,8 @@ struct fixture {
 	struct tls *tls;
 };
 
+/* What tls_load logs goes into buf. */
+void load_logged(const struct tls_options *o, char *buf, size_t size);
 extern char world_err[600]; /* what tls_load said */
 struct tls *load(const struct tls_options *o, struct tls_shared *shared); /* what must load */
 /* The usual one: ECDSA certificate, PSKs, CA. */

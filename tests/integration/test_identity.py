@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who the server is and who may come in, with other people's clients: several certificates, revocation."""
+
+import os
+import signal
+import sys
+
+import certs
+import clients
+from harness import case, check, main
+
+
+def names(*paths):
+    return ",".join(paths)
+
+
+def two_kinds():
+    kinds = "rsa-server", "server"
+    return ["--x509certfile", names(*[certs.pair(kind)[0] for kind in kinds]),
+            "--x509keyfile", names(*[certs.pair(kind)[1] for kind in kinds])]
+
+
+def key_seen(t, d, *more):
+    """What the server's signature was made with, as openssl says it."""
+    c = t.client(clients.openssl(d, more=more))
+    c.expect(r"^Peer signature type: (\S+)")
+    c.ask("ping", r"^pong$")
+    return "ECDSA" if "Peer signature type: ECDSA" in c.text else "RSA"
+
+
+@case("of an ECDSA and an RSA certificate openssl gets what its signature algorithms allow")
+def _(t):
+    d = t.daemon(*two_kinds())
+    for algorithms, want in (("ECDSA+SHA256:RSA+SHA256", "ECDSA"), ("RSA+SHA256", "RSA"), ("ECDSA+SHA256", "ECDSA"),
+                             ("RSA-PSS+SHA256", "RSA")):
+        got = key_seen(t, d, "-sigalgs", algorithms)
+        check(got == want, f"with {algorithms} the server signed with {got}")
+
+
+@case("of an ECDSA and an RSA certificate every library's client gets one")
+def _(t):
+    d = t.daemon(*two_kinds())
+    for client in (clients.openssl, clients.gnutls, clients.dtlsc):
+        c = t.client(client(d))
+        c.ask("ping", r"^pong$")
+
+
+@case("of two certificates openssl gets the one whose name it asks for")
+def _(t):
+    pairs = [certs.make(name, ["cn = " + name, "dns_name = " + name, "signing_key", "tls_www_server"])
+             for name in ("first.example", "second.example")]
+    d = t.daemon("--x509certfile", names(*[p[0] for p in pairs]), "--x509keyfile", names(*[p[1] for p in pairs]))
+    for asked, want in (("first.example", "first"), ("second.example", "second"), ("third.example", "first")):
+        c = t.client(clients.openssl(d, more=("-servername", asked)))
+        c.expect(rf"^subject=CN = {want}\.example$")
+        c.ask("ping", r"^pong$")
+
+
+@case("SIGHUP: a client on the new revocation list is refused, another is not")
+def _(t):
+    path = os.path.join(t.dir(), "crl.pem")
+    certs.revocation_list(path)
+    d = t.daemon(*certs.server_options(), *certs.ca_options("required"), "--x509crlfile", path)
+    thief = certs.pair("client")
+    other = certs.make("other-client", ["cn = other-client", "signing_key", "tls_www_client"])
+    t.client(clients.openssl(d, cert=thief)).ask("ping", r"^pong$")
+    certs.revocation_list(path, thief[0])
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    d.expect(r"notice: .*reloaded", since=since)
+    c = t.client(clients.openssl(d, cert=thief))
+    c.expect(r"alert certificate revoked|alert number 44")
+    d.expect(r"handshake failed: client certificate refused: it is revoked \(CN=client")
+    t.client(clients.openssl(d, cert=other)).ask("ping", r"^pong$")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
