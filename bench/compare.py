@@ -40,7 +40,7 @@ class Verdict:
 def two_builds(rows):
     """The rows that dtlsd is in, with its two builds for servers."""
     for row in rows:
-        if NOW in row.servers and row.kind != "scale":
+        if NOW in row.servers and row.kind not in ("scale", "forward"):
             yield dataclasses.replace(row, servers=[BEFORE, NOW], limit=None, goals=(), samples={},
                                       missing={})
 

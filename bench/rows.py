@@ -9,7 +9,7 @@ from servers import PEERS
 
 SIZES = (64, 512, 1200)
 RUN = 8
-KINDS = ("hello", "handshake", "resumed", "psk", "echo", "runs", "many", "scale", "latency", "memory")
+KINDS = ("hello", "handshake", "resumed", "psk", "echo", "runs", "forward", "many", "scale", "latency", "memory")
 WITH_PSK = ("openssl_echo", "gnutls_echo")  # the peers that are made to take pre-shared keys
 WITH_TICKETS = (*WITH_PSK, "mbedtls_echo")
 
@@ -23,10 +23,11 @@ class Goal:
 
 @dataclasses.dataclass
 class Limit:
-    """A server's figure, a part's that is measured without one (see measure.parts), or the sum of both."""
+    """A server's figure, another one's, a part's that is measured without one (see measure.parts), or their sum."""
     name: str
     server: str = ""
     part: str = ""
+    also: str = ""
 
 
 @dataclasses.dataclass
@@ -63,9 +64,10 @@ class Row:
         for name in self.servers:
             if self.values(name):
                 found[name] = (min(self.values(name)), statistics.median(self.values(name)))
-        if limit and limit.name not in found and (not limit.server or limit.server in found):
-            least, median = found.get(limit.server, (0, 0))
-            found[limit.name] = (least + min(self.parts), median + statistics.median(self.parts))
+        if limit and limit.name not in found and all(n in found for n in (limit.server, limit.also) if n):
+            least, median = (sum(both) for both in zip(found.get(limit.server, (0, 0)), found.get(limit.also, (0, 0))))
+            parts = self.parts or (0,)
+            found[limit.name] = (least + min(parts), median + statistics.median(parts))
         first = [name for name in ((limit.server, limit.name) if limit else ()) if name in found]
         return {name: found[name] for name in (*dict.fromkeys(first), *(n for n in found if n not in first))}
 
@@ -100,6 +102,11 @@ def rows(scale):
                   lambda g, s, size=size: g.echo(s, size, count(200000), window=16 * RUN, in_one=RUN),
                   ["bare_udp --gro", "dtlsd"], Limit("bare_udp --gro + AEAD", "bare_udp --gro", str(size)),
                   (Goal("dtlsd", "bare_udp --gro + AEAD", 1.3),))
+    for size in SIZES:
+        yield Row("forward", f"to a UDP backend and back, {size} bytes",
+                  lambda g, s, size=size: g.echo(s, size, count(100000)),
+                  ["bare_udp", "dtlsd", "dtlsd --forward"], Limit("dtlsd + bare_udp", "dtlsd", also="bare_udp"),
+                  (Goal("dtlsd --forward", "dtlsd + bare_udp", 1.6),))
     yield Row("many", "echo, 64 bytes, 4000 sessions in turn",
               lambda g, s: g.echo(s, 64, count(100000), sessions=4000), ["bare_udp", "dtlsd"],
               Limit("bare_udp + AEAD", "bare_udp", "64"))

@@ -54,9 +54,9 @@ def pair(credentials):
     return credentials.pair
 
 
-def dtlsd(*more):
+def dtlsd(*more, handler=("--handler", "echo")):
     def arguments(credentials):
-        return ("--handler", "echo", "--workers", "1", "--quiet", "--max-sessions", "200000",
+        return (*handler, "--workers", "1", "--quiet", "--max-sessions", "200000",
                 "--max-sessions-per-address", "0", "--max-handshakes", "10000", "--idle-timeout", "600",
                 "--x509certfile", credentials.certificate, "--x509keyfile", credentials.key,
                 "--pskpasswd", credentials.psk, *more)
@@ -73,6 +73,7 @@ class Kind:
     dtls: bool = True
     settles: bool = False        # it gives memory back some time after it has become free
     processors: int = 1
+    behind: str = ""             # another one that it forwards to
 
 
 KINDS = {kind.name: kind for kind in (
@@ -81,6 +82,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("bare_udp --gro", "bench/bare_udp", lambda _: ("--gro",), dtls=False),
     Kind("dtlsd", "src/dtlsd", dtlsd(), settles=True),
     Kind("dtlsd --workers 2", "src/dtlsd", dtlsd("--workers", "2"), settles=True, processors=2),
+    Kind("dtlsd --forward", "src/dtlsd", dtlsd(handler=()), settles=True, behind="bare_udp"),
     Kind("openssl_echo", "bench/openssl_echo", pair, "libssl-dev"),
     Kind("gnutls_echo", "bench/gnutls_echo", pair),
     Kind("mbedtls_echo", "bench/mbedtls_echo", pair, "libmbedtls-dev"),
@@ -93,7 +95,7 @@ PEERS = ("openssl_echo", "gnutls_echo", "mbedtls_echo", "wolfssl_echo", "pion_ec
 class Server:
     """A running one, on a port of its own."""
 
-    def __init__(self, kind, program, credentials, cpus):
+    def __init__(self, kind, program, credentials, cpus, more=()):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -101,7 +103,7 @@ class Server:
         self.address = f"127.0.0.1:{port}"
         # A Go program makes as many threads as there are processors, whatever it may use of them.
         self.process = subprocess.Popen(
-            ["taskset", "-c", cpus, program, *kind.arguments(credentials), self.address],
+            ["taskset", "-c", cpus, program, *kind.arguments(credentials), *more, self.address],
             env={**os.environ, "GOMAXPROCS": str(kind.processors)})
         try:
             self._wait_until_bound(port)
