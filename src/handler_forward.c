@@ -102,13 +102,25 @@ static int take_backend(struct forwarding *f, struct backends *b, unsigned index
 	return err;
 }
 
+static const char *advice_on(int err)
+{
+	switch (err) {
+	case -EDQUOT:
+		return "--forward-sockets are all taken: raise it, and the limit of open files";
+	case -EMFILE:
+	case -ENFILE:
+		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";
+	case -EADDRNOTAVAIL:
+		return "no local port is left: raise the range net.ipv4.ip_local_port_range, or use unix sockets";
+	default:
+		return "the system is short of memory: give it more, or lower --max-sessions";
+	}
+}
+
 static int explain_refusal(struct session *s, int err)
 {
 	metric_inc(session_env(s)->metrics, METRIC_limited_sockets);
-	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s",
-		    err == -EDQUOT ? "--forward-sockets are all taken: raise it, and the limit of open files" :
-		    err == -EADDRNOTAVAIL ? "no local port is left: raise the range net.ipv4.ip_local_port_range, or use "
-					    "unix sockets" : "raise LimitNOFILE or \"ulimit -n\"");
+	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s", advice_on(err));
 	return err;
 }
 
