@@ -12,6 +12,7 @@
 #include "resumption.h"
 #include "tls_cert.h"
 #include "tls_file.h"
+#include "tls_ocsp.h"
 #include "tls_trust.h"
 
 #define TIMEOUT_OFF_MS (3600u * 1000)
@@ -146,6 +147,22 @@ static int load_certificates(struct loader *l)
 	return rc;
 }
 
+static int load_ocsp(struct loader *l)
+{
+	struct names files;
+	int rc = tls_file_names(&l->error, l->dashes, "ocsp-response", l->o->ocsp_response, &files);
+
+	for (unsigned i = 0; rc == 0 && i < files.count; i++) {
+		size_t size = 0;
+
+		rc = tls_ocsp_load(&l->error, files.name[i], l->tls->certificate, &size);
+		if (size > MTU_SMALL_CHAIN)
+			l->tls->mtu = MTU_LARGE;
+	}
+	names_free(&files);
+	return rc;
+}
+
 static int load_crls(struct loader *l)
 {
 	struct names files;
@@ -215,6 +232,9 @@ static int check_options(const struct loader *l)
 	if (o->x509cafile != NULL && o->x509certfile == NULL)
 		return tls_fail(e, "%sx509cafile %s is of no use without %sx509certfile: only a server with a "
 				"certificate can ask clients for theirs", d, o->x509cafile, d);
+	if (o->ocsp_response != NULL && o->x509certfile == NULL)
+		return tls_fail(e, "%socsp-response %s is of no use without the certificate that it is about; give "
+				"%sx509certfile", d, o->ocsp_response, d);
 	if (o->x509crlfile != NULL && o->x509cafile == NULL)
 		return tls_fail(e, "%sx509crlfile %s is of no use without the CA that signed it; give %sx509cafile", d,
 				o->x509crlfile, d);
@@ -231,6 +251,8 @@ static int load_all(struct loader *l)
 
 	if (rc == 0 && o->x509certfile != NULL)
 		rc = load_certificates(l);
+	if (rc == 0 && o->ocsp_response != NULL)
+		rc = load_ocsp(l);
 	if (rc == 0 && o->x509cafile != NULL)
 		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate);
 	if (rc == 0 && o->x509crlfile != NULL)

@@ -20,9 +20,10 @@
 enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
 
 struct tls_options {
-	/* Of these three each lists as many files as are wanted, with commas between. */
+	/* Of these four each lists as many files as are wanted, with commas between. */
 	const char *x509certfile; /* PEM chain, leaf first. With x509keyfile, or both NULL */
 	const char *x509keyfile;  /* one for each certificate, in the same order */
+	const char *ocsp_response; /* DER or PEM; to be stapled, each about one of the certificates; or NULL */
 	const char *x509crlfile;  /* PEM; revocation lists of the CAs, or NULL */
 	const char *x509cafile;   /* PEM; what client certificates are verified with */
 	const char *pskpasswd;    /* psktool's format: "identity:hexkey" lines, '#' comments */

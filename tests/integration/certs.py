@@ -3,6 +3,7 @@
 
 import atexit
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -90,6 +91,24 @@ def revocation_list(path, *revoked):
     certtool("--generate-crl", "--load-ca-privkey=" + file("ca-key.pem"),
                    "--load-ca-certificate=" + file("ca.pem"), "--template=" + template,
                    *[arg for name in revoked for arg in ("--load-certificate=" + name,)], "--outfile=" + path)
+
+
+def ocsp_response(path, cert, old=False, issuer="ca", revoked=False):
+    """What a responder of the CA says of a certificate of the issuer's; an old one is not signed well."""
+    serial = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", cert], check=True, text=True,
+                            capture_output=True).stdout.strip().split("=")[1]
+    index = path + ".index"
+    with open(index, "w", encoding="ascii") as f:
+        f.write(f"{'R' if revoked else 'V'}\t300101000000Z\t{'200101000000Z' if revoked else ''}\t{serial}\tunknown\t/CN=x\n")
+    request = ["openssl", "ocsp", "-index", index, "-CA", file(issuer + ".pem"), "-rsigner", file("ca.pem"),
+               "-rkey", file("ca-key.pem"), "-issuer", file(issuer + ".pem"), "-cert", cert,
+               "-respout", path, "-noverify", "-ndays", "1"]
+    subprocess.run(request, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if old:
+        with open(path, "r+b") as f:
+            der = re.sub(rb"(\x18\x0f)20\d\d", rb"\g<1>2020", f.read())
+            f.seek(0)
+            f.write(der)
 
 
 def large_client():

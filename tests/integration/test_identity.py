@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who the server is and who may come in, with other people's clients: several certificates, revocation."""
+"""Who the server is and who may come in, with other people's clients: several certificates, revocation,
+stapled OCSP responses."""
 
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 
 import certs
 import clients
-from harness import case, check, main
+from harness import DTLSD, case, check, check_equal, main
 
 
 def names(*paths):
@@ -73,6 +74,75 @@ def _(t):
     c.expect(r"alert certificate revoked|alert number 44")
     d.expect(r"handshake failed: client certificate refused: it is revoked \(CN=client")
     t.client(clients.openssl(d, cert=other)).ask("ping", r"^pong$")
+
+
+# ---- stapled OCSP responses -------------------------------------------------------------------------------
+
+GOOD, NONE = r"Cert Status: good", r"OCSP response: no response sent"
+
+
+def stapled(t, d, pattern, *more):
+    c = t.client(clients.openssl(d, more=("-status", *more)))
+    c.expect(pattern)
+    c.ask("ping", r"^pong$")
+
+
+@case("an OCSP response goes to clients that ask, beside the certificate that it is about")
+def _(t):
+    path = os.path.join(t.dir(), "ocsp.der")
+    certs.ocsp_response(path, certs.file("server.pem"))
+    d = t.daemon(*two_kinds(), "--ocsp-response", path)
+    stapled(t, d, GOOD)
+    stapled(t, d, NONE, "-sigalgs", "RSA+SHA256")
+    t.client(clients.openssl(d)).ask("ping", r"^pong$")
+    t.client(clients.gnutls(d)).ask("ping", r"^pong$")
+
+
+@case("SIGHUP: a new OCSP response is sent, and one that is out of date is not, which the log says")
+def _(t):
+    path = os.path.join(t.dir(), "ocsp.der")
+    certs.ocsp_response(path, certs.file("server.pem"), old=True)
+    d = t.daemon(*certs.server_options(), "--ocsp-response", path)
+    d.expect(r"warning: .*ocsp\.der: this OCSP response is out of date and not sent")
+    stapled(t, d, NONE)
+    certs.ocsp_response(path, certs.file("server.pem"))
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    d.expect(r"notice: .*reloaded", since=since)
+    stapled(t, d, GOOD)
+
+
+def bad_response(name, make, pattern):
+    @case(f"an OCSP response {name}: dtlsd says so and does not start")
+    def _(t):
+        path = os.path.join(t.dir(), "ocsp.der")
+        make(path)
+        p = t.process([DTLSD, "--check", *certs.server_options("rsa-server"), "--ocsp-response", path])
+        p.expect(r"error: .*ocsp\.der: " + pattern)
+        check_equal(p.wait(), 1, "exit status")
+
+
+def nonsense(path):
+    with open(path, "w", encoding="ascii") as f:
+        f.write("nonsense")
+
+
+bad_response("that is none", nonsense, r"bad OCSP response: .*; get one with")
+bad_response("about another certificate", lambda path: certs.ocsp_response(path, certs.file("server.pem")),
+             r"this OCSP response is about none of the certificates; ask for one")
+
+
+bad_response("signed by another CA than the certificate",
+             lambda path: certs.ocsp_response(path, certs.file("rsa-server.pem"), issuer="intermediate"),
+             r"this OCSP response was not signed for the issuer of the certificate; ask")
+
+
+@case("an OCSP response that revokes is told of")
+def _(t):
+    path = os.path.join(t.dir(), "ocsp.der")
+    certs.ocsp_response(path, certs.file("server.pem"), revoked=True)
+    t.daemon(*certs.server_options(), "--ocsp-response", path).expect(
+        r"warning: .*calls the certificate revoked and is not sent")
 
 
 if __name__ == "__main__":
