@@ -17,6 +17,7 @@ struct datagram {
 	uint32_t listener; /* index of the listening address; the answer leaves from there */
 	uint8_t *data;     /* writable: records are opened in place */
 	size_t len;
+	size_t segment;    /* 0: one datagram; else several of one peer (GRO), each so long, the last may be shorter */
 };
 
 #endif

@@ -216,17 +216,22 @@ static void on_datagram(struct engine *e, struct datagram *d)
 	}
 }
 
-void engine_datagram(struct engine *e, struct datagram *d, size_t segment)
+void engine_expect(const struct engine *e, const struct datagram *d, unsigned n)
+{
+	peers_expect(&e->peers, d, n);
+}
+
+void engine_datagram(struct engine *e, struct datagram *d)
 {
 	struct datagram one = *d;
 	size_t left = d->len;
 
-	if (segment == 0 || segment >= left) {
+	if (d->segment == 0 || d->segment >= left) {
 		on_datagram(e, d);
 		return;
 	}
 	for (; left > 0; left -= one.len, one.data += one.len) {
-		one.len = left < segment ? left : segment;
+		one.len = left < d->segment ? left : d->segment;
 		on_datagram(e, &one);
 	}
 }

@@ -52,8 +52,10 @@ void engine_free(struct engine *e);
 /* What time it is for all that follows. */
 void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
 
-/* One datagram, or several of one peer: segment as udp_recv gives it. */
-void engine_datagram(struct engine *e, struct datagram *d, size_t segment);
+/* These are about to come: a hint, what they need of memory is fetched meanwhile. */
+void engine_expect(const struct engine *e, const struct datagram *d, unsigned n);
+/* One datagram, or several of one peer. */
+void engine_datagram(struct engine *e, struct datagram *d);
 /* A turn of the loop begins: at most handshake_steps_per_turn expensive steps from here to the next call. */
 void engine_turn(struct engine *e);
 /* A letter that post brought. */

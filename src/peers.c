@@ -15,6 +15,9 @@
 #include "steps.h"
 #include "txq.h"
 
+#define EXPECT_FROM 1000    /* sessions; fewer, with their handles, lie in the cache */
+#define EXPECT_AT_ONCE 64
+
 static struct session *session_of_timer(struct timer *t)
 {
 	return (struct session *)(void *)((char *)t - offsetof(struct session, timer));
@@ -31,6 +34,48 @@ struct session *peers_session(struct peers *p, const struct flow *flow)
 		return NULL;
 	p->hot = session_of_node(n);
 	return p->hot;
+}
+
+/*
+ * Of many sessions each is cold when its record comes, and its lines hang from one another: bucket, node, keys, AEAD
+ * handles. So the batch goes through them in steps: one step's lines are on their way for all datagrams at once.
+ */
+static void expect_some(const struct peers *p, const struct datagram *d, unsigned n)
+{
+	struct session *found[EXPECT_AT_ONCE];
+	uint64_t hash[EXPECT_AT_ONCE];
+	unsigned i, sessions = 0;
+
+	for (i = 0; i < n; i++) {
+		hash[i] = table_hash(p->sessions, &d[i].flow);
+		table_expect_bucket(p->sessions, hash[i]);
+	}
+	for (i = 0; i < n; i++)
+		table_expect_node(p->sessions, hash[i]);
+	for (i = 0; i < n; i++) {
+		struct table_node *node = table_with_hash(p->sessions, hash[i]);
+
+		if (!node)
+			continue;
+		found[sessions] = session_of_node(node);
+		session_expect(found[sessions++]);
+	}
+	for (i = 0; i < sessions; i++)
+		record_expect_entry(&found[i]->record, p->env->cache);
+	for (i = 0; i < sessions; i++)
+		record_expect_handles(&found[i]->record, p->env->cache);
+}
+
+void peers_expect(const struct peers *p, const struct datagram *d, unsigned n)
+{
+	unsigned some;
+
+	if (table_count(p->sessions) < EXPECT_FROM)
+		return;
+	for (; n > 1; n -= some, d += some) {
+		some = n < EXPECT_AT_ONCE ? n : EXPECT_AT_ONCE;
+		expect_some(p, d, some);
+	}
 }
 
 struct handshake *peers_handshake(struct peers *p, const struct flow *flow)

@@ -12,6 +12,7 @@
 #include "addr.h"
 #include "census.h"
 #include "classify.h"
+#include "datagram.h"
 #include "env.h"
 #include "handshake.h"
 #include "place.h"
@@ -50,6 +51,8 @@ int peers_init(struct peers *p, uint64_t now_ms);
 /* Ends all without a word and frees what init made. */
 void peers_clear(struct peers *p);
 
+/* Records of these are about to come: what looking up and opening them needs is fetched meanwhile. */
+void peers_expect(const struct peers *p, const struct datagram *d, unsigned n);
 struct session *peers_session(struct peers *p, const struct flow *flow);     /* NULL: none */
 struct handshake *peers_handshake(struct peers *p, const struct flow *flow); /* NULL: none */
 /* Of all, or those counted in a quota. NULL: all of these handshakes have got further than the hello. */

@@ -69,6 +69,10 @@ uint64_t record_cache_misses(const struct record_cache *c);
  */
 unsigned record_cache_cool(struct record_cache *c, unsigned n);
 
+/* A record of this state is about to come. In this order: its entry of the cache, and its handles, are fetched. */
+void record_expect_entry(const struct record_state *s, const struct record_cache *c);
+void record_expect_handles(const struct record_state *s, const struct record_cache *c);
+
 /* Name as in GnuTLS priority strings, "AES-128-GCM". */
 const char *record_cipher_name(enum record_cipher c);
 /* gnutls_cipher_algorithm_t to ours; RECORD_CIPHER_NONE when it is none of the AEADs above. */

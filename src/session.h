@@ -80,6 +80,13 @@ static inline struct session *session_of_node(struct table_node *n)
 /* How long the peer may ask for the final flight: twice the MSL of TCP (RFC 6347 4.2.4). */
 #define SESSION_FINAL_MS 240000
 
+/* A record is about to come: fetches what it needs of the session. */
+static inline void session_expect(const struct session *s)
+{
+	__builtin_prefetch(&s->env);
+	__builtin_prefetch(&s->record.secret);
+}
+
 /*
  * A record of epoch >= 1. True: the record was authentic and of this session. The session may have ended by it: see end.
  * The body is opened in place; where keep is set a record that is not authentic is left as it was.

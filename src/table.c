@@ -176,13 +176,35 @@ static void resize_step(struct table *t)
 	}
 }
 
-struct table_node *table_find(const struct table *t, const struct flow *flow)
+uint64_t table_hash(const struct table *t, const struct flow *flow)
 {
-	uint64_t hash = siphash(&t->key, flow, sizeof(*flow));
+	return siphash(&t->key, flow, sizeof(*flow));
+}
+
+void table_expect_bucket(const struct table *t, uint64_t hash)
+{
+	__builtin_prefetch(table_chain(t, hash));
+}
+
+void table_expect_node(const struct table *t, uint64_t hash)
+{
+	__builtin_prefetch(*table_chain(t, hash));
+}
+
+struct table_node *table_with_hash(const struct table *t, uint64_t hash)
+{
 	struct table_node *n = *table_chain(t, hash);
 
 	while (n != NULL && n->hash < hash)
 		n = n->next;
+	return n != NULL && n->hash == hash ? n : NULL;
+}
+
+struct table_node *table_find(const struct table *t, const struct flow *flow)
+{
+	uint64_t hash = table_hash(t, flow);
+	struct table_node *n = table_with_hash(t, hash);
+
 	for (; n != NULL && n->hash == hash; n = n->next) {
 		if (flow_equal(&n->flow, flow))
 			return n;
@@ -194,7 +216,7 @@ void table_insert(struct table *t, struct table_node *node)
 {
 	struct table_node **at;
 
-	node->hash = siphash(&t->key, &node->flow, sizeof(node->flow));
+	node->hash = table_hash(t, &node->flow);
 	at = table_chain(t, node->hash);
 	while (*at != NULL && (*at)->hash < node->hash)
 		at = &(*at)->next;

@@ -29,6 +29,14 @@ size_t table_count(const struct table *t);
 uint64_t table_moved(const struct table *t);
 
 struct table_node *table_find(const struct table *t, const struct flow *flow); /* NULL: none */
+/*
+ * For many look-ups at a time: the steps of table_find, so that the memory that one needs is fetched while the same step
+ * is made for the others. table_with_hash: some node with that hash, as a rule the flow's; NULL: none.
+ */
+uint64_t table_hash(const struct table *t, const struct flow *flow);
+void table_expect_bucket(const struct table *t, uint64_t hash);
+void table_expect_node(const struct table *t, uint64_t hash);
+struct table_node *table_with_hash(const struct table *t, uint64_t hash);
 /* node->flow is set, and not in the table yet. Never fails: without memory to grow, chains get longer. */
 void table_insert(struct table *t, struct table_node *node);
 void table_remove(struct table *t, struct table_node *node); /* is in the table */

@@ -66,6 +66,7 @@ struct udp_rx {
 	struct iovec iov[UDP_BATCH];
 	union udp_name name[UDP_BATCH];
 	union rx_control control[UDP_BATCH];
+	struct datagram datagram[UDP_BATCH];
 };
 
 union tx_control {
@@ -334,10 +335,29 @@ static void rx_tell(const struct udp_socket *s, int err)
 		    err == ENOMEM || err == ENOBUFS ? ": give this machine or service more memory" : "");
 }
 
+/* One message as a datagram. 0, or -EAFNOSUPPORT: from nobody that could be answered. */
+static int rx_read(struct udp_socket *s, struct udp_rx *rx, unsigned i, struct metrics *m, struct datagram *d)
+{
+	struct msghdr *h = &rx->msg[i].msg_hdr;
+
+	d->flow.local = s->bound;
+	d->listener = s->listener;
+	d->data = rx->iov[i].iov_base;
+	d->len = rx->msg[i].msg_len;
+	d->segment = 0;
+	if (addr_from_sockaddr(&d->flow.peer, h->msg_name, h->msg_namelen) != 0)
+		return -EAFNOSUPPORT;
+	rx_read_control(s, h, m, &d->flow.local, &d->segment);
+	if (d->segment >= d->len)
+		d->segment = 0;
+	return 0;
+}
+
 int udp_recv(struct udp_socket *s, struct udp_rx *rx, struct metrics *m,
-	     void (*each)(void *ctx, struct datagram *d, size_t segment), void *ctx)
+	     void (*batch)(void *ctx, struct datagram *d, unsigned n), void *ctx)
 {
 	uint64_t datagrams = 0, bytes = 0;
+	unsigned count = 0;
 	int i, n;
 
 	rx_reset(rx);
@@ -355,27 +375,20 @@ int udp_recv(struct udp_socket *s, struct udp_rx *rx, struct metrics *m,
 	}
 	rx->dirty = (unsigned)n;
 	for (i = 0; i < n; i++) {
-		struct msghdr *h = &rx->msg[i].msg_hdr;
-		struct datagram d;
-		size_t segment = 0;
+		struct datagram *d = &rx->datagram[count];
 
-		d.flow.local = s->bound;
-		d.listener = s->listener;
-		d.data = rx->iov[i].iov_base;
-		d.len = rx->msg[i].msg_len;
-		if (addr_from_sockaddr(&d.flow.peer, h->msg_name, h->msg_namelen) != 0) {
+		if (rx_read(s, rx, (unsigned)i, m, d) < 0) {
 			metric_inc(m, METRIC_rx_errors);
 			continue;
 		}
-		rx_read_control(s, h, m, &d.flow.local, &segment);
-		if (segment >= d.len)
-			segment = 0;
-		datagrams += segment == 0 ? 1 : (d.len + segment - 1) / segment;
-		bytes += d.len;
-		each(ctx, &d, segment);
+		datagrams += d->segment == 0 ? 1 : (d->len + d->segment - 1) / d->segment;
+		bytes += d->len;
+		count++;
 	}
 	metric_add(m, METRIC_rx_datagrams, datagrams);
 	metric_add(m, METRIC_rx_bytes, bytes);
+	if (count > 0)
+		batch(ctx, rx->datagram, count);
 	return n;
 }
 

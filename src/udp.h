@@ -43,13 +43,11 @@ int udp_open(struct udp_socket *out, unsigned count, const struct addr *a, uint3
 void udp_close(struct udp_socket *s);
 
 /*
- * Receives up to UDP_BATCH messages and calls each(ctx, dgram, segment) for every one: a message of
- * several datagrams of one peer (GRO) comes as one view with segment > 0: datagrams of that many bytes,
- * the last may be shorter. segment 0: one datagram. Zero-length datagrams are counted and passed on.
- * Returns the number of messages, 0 when none waits, -errno otherwise (counted in rx_errors).
+ * Receives up to UDP_BATCH messages and hands them to batch together, in order, n > 0 of them. Zero-length datagrams
+ * are counted and passed on. Returns the number of messages, 0 when none waits, -errno otherwise (counted in rx_errors).
  */
 int udp_recv(struct udp_socket *s, struct udp_rx *rx, struct metrics *m,
-	     void (*each)(void *ctx, struct datagram *d, size_t segment), void *ctx);
+	     void (*batch)(void *ctx, struct datagram *d, unsigned n), void *ctx);
 
 /*
  * Sends what lies in q, in order, sockets[e->listener] for each entry; runs of one flow and length are

@@ -140,11 +140,22 @@ static void end_turn(struct worker *w)
 	ev_timer_again(w->loop, &w->timer);
 }
 
-static void receive(void *ctx, struct datagram *d, size_t segment)
+static void receive(void *ctx, struct datagram *d, unsigned n)
 {
 	struct worker *w = ctx;
 
-	engine_datagram(w->engine, d, segment);
+	engine_expect(w->engine, d, n);
+	for (unsigned i = 0; i < n; i++)
+		engine_datagram(w->engine, &d[i]);
+}
+
+/* What hellos need does not depend on the number of sessions. */
+static void receive_hellos(void *ctx, struct datagram *d, unsigned n)
+{
+	struct worker *w = ctx;
+
+	for (unsigned i = 0; i < n; i++)
+		engine_datagram(w->engine, &d[i]);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
@@ -174,7 +185,7 @@ static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
 	(void)loop;
 	(void)events;
 	set_time(w);
-	udp_recv(&w->hello_sockets[p - w->ports], w->rx, engine_metrics(w->engine), receive, w);
+	udp_recv(&w->hello_sockets[p - w->ports], w->rx, engine_metrics(w->engine), receive_hellos, w);
 	end_turn(w);
 }
 

@@ -41,8 +41,8 @@ struct engine *__real_engine_new(const struct engine_config *c, uint64_t now_ms,
 struct engine *__wrap_engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s);
 void __real_engine_free(struct engine *e);
 void __wrap_engine_free(struct engine *e);
-void __real_engine_datagram(struct engine *e, struct datagram *d, size_t segment);
-void __wrap_engine_datagram(struct engine *e, struct datagram *d, size_t segment);
+void __real_engine_datagram(struct engine *e, struct datagram *d);
+void __wrap_engine_datagram(struct engine *e, struct datagram *d);
 void __real_engine_letter(struct engine *e, struct letter *l);
 void __wrap_engine_letter(struct engine *e, struct letter *l);
 uint64_t __real_engine_run(struct engine *e);
@@ -124,10 +124,10 @@ void __wrap_engine_free(struct engine *e)
 	faults_disarm();
 }
 
-void __wrap_engine_datagram(struct engine *e, struct datagram *d, size_t segment)
+void __wrap_engine_datagram(struct engine *e, struct datagram *d)
 {
 	faults_arm();
-	__real_engine_datagram(e, d, segment);
+	__real_engine_datagram(e, d);
 	faults_disarm();
 }
 

@@ -413,9 +413,10 @@ static void deliver(struct world *w, struct net_packet *p)
 	if (p->to_server) {
 		/* listener n has port n more than the first */
 		uint32_t listener = (uint32_t)(p->flow.local.port - w->address.port) + w->shift;
-		struct datagram d = { p->flow, listener, p->data, p->len };
+		struct datagram d = { p->flow, listener, p->data, p->len, 0 };
 
-		engine_datagram(w->engine, &d, 0);
+		engine_expect(w->engine, &d, 1);
+		engine_datagram(w->engine, &d);
 		txq_flush(engine_txq(w->engine));
 		return;
 	}

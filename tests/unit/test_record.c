@@ -723,6 +723,36 @@ static void a_session_in_the_cache_is_keyed_once(void **state)
 	record_cache_free(cache);
 }
 
+static void expect(const struct record_state *s, const struct record_cache *cache)
+{
+	record_expect_entry(s, cache);
+	record_expect_handles(s, cache);
+}
+
+static void to_expect_a_record_changes_nothing(void **state)
+{
+	struct record_cache *cache = record_cache_new(2);
+	struct ends e[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		ends_open(&e[i], RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+		expect(&e[i].server, cache); /* it was never in the cache */
+		check_both_ways(&e[i], RECORD_AES_128_GCM, cache, 1);
+		for (int j = 0; j <= i; j++) { /* in it, or pushed out */
+			struct record_state before = e[j].server;
+
+			expect(&e[j].server, cache);
+			assert_memory_equal(&e[j].server, &before, sizeof(before));
+		}
+		assert_true(record_cache_misses(cache) == 2 * ((uint64_t)i + 1));
+	}
+	record_cache_cool(cache, 2);
+	record_cache_cool(cache, 2);
+	expect(&e[2].server, cache); /* its handles were freed */
+	record_cache_free(cache);
+}
+
 static void what_cools_down_is_freed_and_keyed_again_when_needed(void **state)
 {
 	struct record_cache *cache = record_cache_new(4);
@@ -1047,6 +1077,7 @@ int main(void)
 		cmocka_unit_test(a_peek_leaves_no_trace),
 		cmocka_unit_test(sessions_share_few_entries_and_never_keys),
 		cmocka_unit_test(a_session_in_the_cache_is_keyed_once),
+		cmocka_unit_test(to_expect_a_record_changes_nothing),
 		cmocka_unit_test(a_hot_session_stays_while_cold_ones_pass),
 		cmocka_unit_test(what_cools_down_is_freed_and_keyed_again_when_needed),
 		cmocka_unit_test(states_may_be_moved_and_their_places_reused),

@@ -91,6 +91,16 @@ static void what_was_inserted_is_found_and_nothing_else(void **state)
 
 #define MANY 40000
 
+/* As a batch of datagrams is looked up. */
+static struct table_node *find_in_steps(const struct table *t, const struct flow *flow)
+{
+	uint64_t hash = table_hash(t, flow);
+
+	table_expect_bucket(t, hash);
+	table_expect_node(t, hash);
+	return table_with_hash(t, hash);
+}
+
 static void check_all(const struct table *t, struct item *items, unsigned n)
 {
 	size_t count = 0;
@@ -98,6 +108,7 @@ static void check_all(const struct table *t, struct item *items, unsigned n)
 
 	for (i = 0; i < n; i++) {
 		assert_ptr_equal(table_find(t, &items[i].node.flow), items[i].in ? &items[i].node : NULL);
+		assert_ptr_equal(find_in_steps(t, &items[i].node.flow), items[i].in ? &items[i].node : NULL);
 		count += items[i].in;
 	}
 	assert_int_equal(table_count(t), count);

@@ -246,20 +246,19 @@ static void queue(struct fix *f, uint32_t listener, const struct addr *to, size_
 	txq_commit(&f->q, &flow, listener, len, handshake);
 }
 
-static void on_datagram(void *ctx, struct datagram *d, size_t segment)
+static void on_datagram(struct fix *f, const struct datagram *d)
 {
-	struct fix *f = ctx;
 	size_t at = 0;
 
 	if (f->seen_count < SEEN_MAX)
-		f->seen[f->seen_count++] = (struct seen){ d->flow, d->listener, d->len, segment,
+		f->seen[f->seen_count++] = (struct seen){ d->flow, d->listener, d->len, d->segment,
 							  d->len > 0 ? d->data[0] : 0 };
 	while (f->echo) {
 		size_t n = d->len - at;
 		uint8_t *p;
 
-		if (segment > 0 && n > segment)
-			n = segment;
+		if (d->segment > 0 && n > d->segment)
+			n = d->segment;
 		p = txq_reserve(&f->q, n);
 		assert_non_null(p);
 		if (n > 0)
@@ -271,6 +270,12 @@ static void on_datagram(void *ctx, struct datagram *d, size_t segment)
 	}
 }
 
+static void on_datagrams(void *ctx, struct datagram *d, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		on_datagram(ctx, &d[i]);
+}
+
 /* Receives on listener i until n messages have come. */
 static void take(struct fix *f, unsigned i, unsigned n)
 {
@@ -278,7 +283,7 @@ static void take(struct fix *f, unsigned i, unsigned n)
 
 	while (f->seen_count < n) {
 		assert_true(readable(f->s[i].fd, WAIT_MS));
-		got = udp_recv(&f->s[i], f->rx, &f->m, on_datagram, f);
+		got = udp_recv(&f->s[i], f->rx, &f->m, on_datagrams, f);
 		assert_true(got >= 0);
 	}
 }
@@ -330,7 +335,7 @@ static void sockets_are_as_promised(void **state)
 		assert_int_equal(value, 40000);
 		assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &len), 0);
 		assert_int_equal(value, 60000);
-		assert_int_equal(udp_recv(&f->s[i], f->rx, &f->m, on_datagram, f), 0);
+		assert_int_equal(udp_recv(&f->s[i], f->rx, &f->m, on_datagrams, f), 0);
 		assert_int_equal(count(f, METRIC_rx_errors), 0);
 	}
 }
@@ -468,7 +473,7 @@ static void group_of_sockets_shares_the_peers(void **state)
 		assert_true(poll(p, 4, WAIT_MS) > 0);
 		for (i = 0; i < 4; i++) {
 			f->seen_count = 0;
-			assert_true(udp_recv(&f->s[i], f->rx, &f->m, on_datagram, f) >= 0);
+			assert_true(udp_recv(&f->s[i], f->rx, &f->m, on_datagrams, f) >= 0);
 			used |= (f->seen_count > 0) << i;
 			total += f->seen_count;
 		}
@@ -932,12 +937,12 @@ static void drops_in_the_kernel_are_counted(void **state)
 		buf[0] = (char)round;
 		do {
 			while (readable(f->s[0].fd, 0))
-				assert_true(udp_recv(&f->s[0], f->rx, &f->m, on_datagram, f) >= 0);
+				assert_true(udp_recv(&f->s[0], f->rx, &f->m, on_datagrams, f) >= 0);
 			assert_int_equal(send(fd, buf, sizeof(buf), 0), sizeof(buf));
 			sent++;
 			assert_true(sent < 10000);
 			if (readable(f->s[0].fd, 100))
-				assert_true(udp_recv(&f->s[0], f->rx, &f->m, on_datagram, f) >= 0);
+				assert_true(udp_recv(&f->s[0], f->rx, &f->m, on_datagrams, f) >= 0);
 		} while (f->seen_count == 0 || f->seen[f->seen_count - 1].first != round);
 		assert_true(count(f, METRIC_rx_kernel_drops) > 0);
 		assert_int_equal(count(f, METRIC_rx_kernel_drops) + f->seen_count, sent);
