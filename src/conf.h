@@ -39,7 +39,7 @@ struct conf_service {
 	struct conf_listener *listeners;
 	unsigned listener_count;
 	const char *handler;
-	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response;
+	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response, *key_password;
 	const char *pskpasswd;
 	const char *priority;
 	const char *forward;    /* its backends */

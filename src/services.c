@@ -52,6 +52,7 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 	const struct tls_options o = {
 		.x509certfile = c->x509certfile,
 		.x509keyfile = c->x509keyfile,
+		.key_password = c->key_password,
 		.ocsp_response = c->ocsp_response,
 		.x509cafile = c->x509cafile,
 		.x509crlfile = c->x509crlfile,

@@ -37,6 +37,7 @@ const struct setting settings[] = {
 	PATHS("x509certfile", BOTH, SERVICE(x509certfile),
 	      "certificate chain in PEM, the server's own first; more for other keys and names"),
 	PATHS("x509keyfile", BOTH, SERVICE(x509keyfile), "its private key in PEM; as many as certificates"),
+	PATH("key-password", BOTH, SERVICE(key_password), "the password of encrypted private keys, on its first line"),
 	PATHS("ocsp-response", BOTH, SERVICE(ocsp_response), "OCSP responses about the certificates, to be stapled"),
 	PATH("x509cafile", BOTH, SERVICE(x509cafile), "CAs that client certificates must come from, in PEM"),
 	PATHS("x509crlfile", BOTH, SERVICE(x509crlfile), "revocation lists of these CAs, in PEM"),

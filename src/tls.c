@@ -108,7 +108,7 @@ static int on_remove(void *ptr, gnutls_datum_t key)
 
 /* ---- loading ---- */
 
-static int load_pairs(struct loader *l, const struct names *keyfiles)
+static int load_pairs(struct loader *l, const struct names *keyfiles, const char *password)
 {
 	struct tls *t = l->tls;
 
@@ -117,7 +117,7 @@ static int load_pairs(struct loader *l, const struct names *keyfiles)
 				"many of each, in the same order", l->dashes, l->dashes, l->certfiles.count,
 				keyfiles->count);
 	for (unsigned i = 0; i < keyfiles->count; i++) {
-		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i] };
+		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i], password, l->dashes };
 		int rc = tls_cert_load(&l->error, &pair, t->certificate, &l->certs[i]);
 
 		if (rc < 0)
@@ -132,6 +132,7 @@ static int load_certificates(struct loader *l)
 {
 	struct tls *t = l->tls;
 	struct names keyfiles = { .count = 0 };
+	gnutls_datum_t password = { NULL, 0 };
 	int rc;
 
 	if (gnutls_certificate_allocate_credentials(&t->certificate) < 0)
@@ -141,8 +142,11 @@ static int load_certificates(struct loader *l)
 	rc = tls_file_names(&l->error, l->dashes, "x509certfile", l->o->x509certfile, &l->certfiles);
 	if (rc == 0)
 		rc = tls_file_names(&l->error, l->dashes, "x509keyfile", l->o->x509keyfile, &keyfiles);
+	if (rc == 0 && l->o->key_password != NULL)
+		rc = tls_cert_password(&l->error, l->o->key_password, &password);
 	if (rc == 0)
-		rc = load_pairs(l, &keyfiles);
+		rc = load_pairs(l, &keyfiles, (const char *)password.data);
+	tls_wipe(&password);
 	names_free(&keyfiles);
 	return rc;
 }

@@ -25,6 +25,7 @@ struct tls_options {
 	const char *x509keyfile;  /* one for each certificate, in the same order */
 	const char *ocsp_response; /* DER or PEM; to be stapled, each about one of the certificates; or NULL */
 	const char *x509crlfile;  /* PEM; revocation lists of the CAs, or NULL */
+	const char *key_password; /* a file with the password of all encrypted keys on its first line, or NULL */
 	const char *x509cafile;   /* PEM; what client certificates are verified with */
 	const char *pskpasswd;    /* psktool's format: "identity:hexkey" lines, '#' comments */
 	const char *priority;     /* NULL: TLS_PRIORITY_DEFAULT */

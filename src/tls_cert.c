@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tls_cert.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include <gnutls/abstract.h>
@@ -35,29 +36,53 @@ static void warn_dates(const char *path, const struct tls_chain *c)
 	}
 }
 
+int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_t *out)
+{
+	int rc = tls_file_read(e, path, "password", true, out);
+	char *text = (char *)out->data;
+
+	if (rc < 0)
+		return rc;
+	text[strcspn(text, "\r\n")] = '\0';
+	if (*text != '\0')
+		return 0;
+	tls_wipe(out);
+	return tls_fail(e, "%s: there is no password in it; write it on the first line", path);
+}
+
+static int explain_key(const struct job *j, const gnutls_datum_t *pem, int error)
+{
+	const char *path = j->pair->keyfile;
+
+	if (memmem(pem->data, pem->size, "PRIVATE KEY-----", 16) == NULL)
+		return tls_fail(j->e, "%s: there is no private key in it; a PEM file with BEGIN PRIVATE KEY is wanted",
+				path);
+	if (error == GNUTLS_E_DECRYPTION_FAILED)
+		return tls_fail(j->e, "%s: the private key is encrypted with another password than that of "
+				"%skey-password; correct that file", path, j->pair->dashes);
+	return tls_fail(j->e, "%s: bad private key: %s; a PEM file with BEGIN PRIVATE KEY is wanted", path,
+			gnutls_strerror(error));
+}
+
 static int parse_key(const struct job *j, const gnutls_datum_t *pem, gnutls_x509_privkey_t *key)
 {
+	bool encrypted = memmem(pem->data, pem->size, "ENCRYPTED", 9) != NULL;
 	const char *path = j->pair->keyfile;
 	int rc;
 
-	if (memmem(pem->data, pem->size, "ENCRYPTED", 9) != NULL)
-		return tls_fail(j->e,
-			    "%s: the private key is encrypted and there is nobody to ask for the password; "
-			    "decrypt it with: openssl pkey -in %s -out KEY",
-			    path, path);
+	if (encrypted && j->pair->password == NULL)
+		return tls_fail(j->e, "%s: the private key is encrypted and there is nobody to ask for the password; "
+				"give %skey-password a file with it, or decrypt the key with: openssl pkey -in %s "
+				"-out KEY", path, j->pair->dashes, path);
 	rc = gnutls_x509_privkey_init(key);
 	if (rc < 0)
 		return tls_fail(j->e, "%s: %s", path, gnutls_strerror(rc));
-	rc = gnutls_x509_privkey_import2(*key, pem, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
+	rc = gnutls_x509_privkey_import2(*key, pem, GNUTLS_X509_FMT_PEM, encrypted ? j->pair->password : NULL,
+					 encrypted ? 0 : GNUTLS_PKCS_PLAIN);
 	if (rc >= 0)
 		return 0;
 	gnutls_x509_privkey_deinit(*key);
-	if (memmem(pem->data, pem->size, "PRIVATE KEY-----", 16) == NULL)
-		return tls_fail(j->e,
-			    "%s: there is no private key in it; a PEM file with BEGIN PRIVATE KEY is wanted",
-			    path);
-	return tls_fail(j->e, "%s: bad private key: %s; a PEM file with BEGIN PRIVATE KEY is wanted", path,
-		    gnutls_strerror(rc));
+	return explain_key(j, pem, rc);
 }
 
 /* Every key exchange we serve signs with the certificate's key. */

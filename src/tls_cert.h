@@ -14,6 +14,8 @@
 struct tls_pair {
 	const char *certfile; /* PEM chain, the server's own first */
 	const char *keyfile;  /* PEM */
+	const char *password; /* of a key that is encrypted; NULL: none is known */
+	const char *dashes;   /* before the names of options in messages */
 };
 
 /* What is to be known of one that was loaded. */
@@ -22,6 +24,9 @@ struct tls_cert {
 	gnutls_pk_algorithm_t key_type;
 	size_t der_size; /* of all of the chain */
 };
+
+/* The first line of a file; tls_wipe(out), where it is a string. 0, or -EINVAL with the sentence in e. */
+int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_t *out);
 
 /*
  * Checks both files and gives them to the credentials. Warns (log) of certificates that have expired or are not valid

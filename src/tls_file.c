@@ -55,8 +55,10 @@ static int read_all(int fd, size_t expected, gnutls_datum_t *out)
 			out->size += n > 0 ? (unsigned)n : 0;
 			n = n < 0 ? 1 : n;
 		}
-		if (n == 0)
+		if (n == 0) {
+			out->data[out->size] = '\0';
 			return 0;
+		}
 		if (room > FILE_SIZE_MAX)
 			return -EFBIG;
 		room = 2 * room + 4096;

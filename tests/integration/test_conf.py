@@ -326,6 +326,7 @@ def _(t):
     shutil.copy(certs.file("psk.txt"), os.path.join(t.dir(), "keys.psk"))
     certs.revocation_list(os.path.join(t.dir(), "crl.pem"))
     certs.ocsp_response(os.path.join(t.dir(), "ocsp.der"), certs.file("server.pem"))
+    t.file("server-key.password", "secret\n")
     os.mkdir(os.path.join(t.dir(), "conf.d"))
     text = re.sub(r"^#(?=[a-z\t}])", "", sample(), flags=re.MULTILINE)
     p = t.process([DTLSD, "--check", "--config", put(t, text)])

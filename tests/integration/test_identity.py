@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Who the server is and who may come in, with other people's clients: several certificates, revocation,
-stapled OCSP responses."""
+encrypted keys, stapled OCSP responses."""
 
 import os
 import signal
+import subprocess
 import sys
 
 import certs
@@ -74,6 +75,25 @@ def _(t):
     c.expect(r"alert certificate revoked|alert number 44")
     d.expect(r"handshake failed: client certificate refused: it is revoked \(CN=client")
     t.client(clients.openssl(d, cert=other)).ask("ping", r"^pong$")
+
+
+# ---- encrypted keys ---------------------------------------------------------------------------------------
+
+
+@case("encrypted keys, PKCS #8 and OpenSSL's old form, beside one that is not")
+def _(t):
+    cert, key = certs.pair("server")
+    for form, text in ((["pkcs8", "-topk8", "-v2", "aes-256-cbc"], "correct horse\r\nignored\n"),
+                       (["ec", "-aes128"], "correct horse")):
+        password = t.file("password", text)
+        os.chmod(password, 0o600)
+        encrypted = os.path.join(t.dir(), form[0] + ".pem")
+        subprocess.run(["openssl", *form, "-in", key, "-out", encrypted, "-passout", "pass:correct horse"], check=True,
+                       stdin=subprocess.DEVNULL, capture_output=True)
+        d = t.daemon("--x509certfile", names(cert, certs.file("rsa-server.pem")),
+                     "--x509keyfile", names(encrypted, certs.file("rsa-server-key.pem")), "--key-password", password)
+        check(key_seen(t, d) == "ECDSA", "the key was not used")
+        d.stop()
 
 
 # ---- stapled OCSP responses -------------------------------------------------------------------------------

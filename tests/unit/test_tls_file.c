@@ -29,7 +29,7 @@ static const char *expand(const char *in, char *out, size_t size)
 }
 
 struct bad {
-	const char *cert, *key, *cafile, *crl, *psk, *priority;
+	const char *cert, *key, *password, *cafile, *crl, *psk, *priority;
 	enum verify_client verify;
 	const char *message;
 };
@@ -75,7 +75,21 @@ static const struct bad BAD[] = {
 	  .key = "@/encrypted.key",
 	  .message =
 	      "@/encrypted.key: the private key is encrypted and there is nobody to ask for the password; "
-	      "decrypt it with: openssl pkey -in @/encrypted.key -out KEY" },
+	      "give --key-password a file with it, or decrypt the key with: openssl pkey -in @/encrypted.key -out KEY" },
+	{ .cert = "@/server.pem",
+	  .key = "@/encrypted.key",
+	  .password = "@/wrong-password",
+	  .message = "@/encrypted.key: the private key is encrypted with another password than that of --key-password; "
+		     "correct that file" },
+	{ .cert = "@/server.pem",
+	  .key = "@/encrypted.key",
+	  .password = "@/empty",
+	  .message = "@/empty: there is no password in it; write it on the first line" },
+	{ .cert = "@/server.pem",
+	  .key = "@/encrypted.key",
+	  .password = "@/none",
+	  .message = "@/none: cannot open the password: No such file or directory; check the path and that "
+		     "dtlsd's user may read it" },
 	{ .cert = "@/server.pem",
 	  .key = "@/rsa.key",
 	  .message =
@@ -190,6 +204,7 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 	write_text("empty", "");
 	save_crl("crl.pem", &ca, NULL, -1, 10);
 	save_crl("foreign-crl.pem", &foreign_ca, NULL, -1, 10);
+	write_text("wrong-password", "sesame");
 	write_text("psk-bad", "alice:00\nbob 11\n");
 	assert_int_equal(gnutls_x509_privkey_export2_pkcs8(server.key, GNUTLS_X509_FMT_PEM, "secret",
 							   GNUTLS_PKCS_PBES2_AES_128, &pem), 0);
@@ -197,11 +212,12 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 	gnutls_free(pem.data);
 	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
 		const struct bad *b = &BAD[i];
-		char text[7][500];
+		char text[8][500];
 		struct tls_options o = {
 			.x509certfile = b->cert ? expand(b->cert, text[0], 500) : NULL,
 			.x509keyfile = b->key ? expand(b->key, text[1], 500) : NULL,
 			.x509cafile = b->cafile ? expand(b->cafile, text[2], 500) : NULL,
+			.key_password = b->password ? expand(b->password, text[6], 500) : NULL,
 			.x509crlfile = b->crl ? expand(b->crl, text[5], 500) : NULL,
 			.pskpasswd = b->psk ? expand(b->psk, text[3], 500) : NULL,
 			.priority = b->priority,
