@@ -30,6 +30,7 @@
 
 #define TX_ENTRIES 256
 #define TX_ARENA (512 * 1024)
+#define TX_HELD (TX_ENTRIES / 2) /* of them, and half of the arena, may be of blocked sockets */
 #define TX_RUN 64        /* datagrams that every kernel with UDP_SEGMENT takes in one message */
 #define TX_BYTES 65507   /* and their bytes */
 
@@ -166,10 +167,36 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 	return err;
 }
 
+/* An entry stays: it goes to the end of those that do. What was before it is gone or has moved up already. */
+static void keep(struct upstream *u, unsigned *kept, uint32_t *used, const struct entry *e)
+{
+	struct entry moved = { e->from, *used, e->len };
+
+	memmove(u->arena + *used, u->arena + e->offset, e->len);
+	*used += e->len;
+	u->queue[(*kept)++] = moved;
+}
+
+/* What waits for a socket that goes is lost. */
+static void forget(struct upstream *u, const struct upstream_socket *s)
+{
+	unsigned kept = 0;
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < u->count; i++)
+		if (u->queue[i].from != s)
+			keep(u, &kept, &used, &u->queue[i]);
+	metric_add(u->metrics, METRIC_backend_lost, u->count - kept);
+	u->count = kept;
+	u->used = used;
+}
+
 void upstream_close(struct upstream *u, struct upstream_socket *s)
 {
 	if (s->queued > 0)
 		upstream_flush(u);
+	if (s->queued > 0)
+		forget(u, s);
 	if (u->reading == s)
 		u->reading = NULL;
 	for (int i = 0; i < u->ready_count; i++)
@@ -180,6 +207,14 @@ void upstream_close(struct upstream *u, struct upstream_socket *s)
 	s->fd = -1;
 	atomic_fetch_sub(&u->limit->open, 1);
 	u->open--;
+}
+
+/* From now on what is for it waits, or does not; when it may go on, upstream_run hears of it. */
+static void set_blocked(struct upstream *u, struct upstream_socket *s, bool blocked)
+{
+	struct epoll_event e = { .events = blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = s };
+
+	s->blocked = epoll_ctl(u->epoll, EPOLL_CTL_MOD, s->fd, &e) == 0 && blocked;
 }
 
 /* ---- in ---- */
@@ -235,9 +270,14 @@ static void read_socket(struct upstream *u, struct upstream_socket *s)
 void upstream_run(struct upstream *u)
 {
 	u->ready_count = epoll_wait(u->epoll, u->ready, READY_A_TURN, 0);
-	for (int i = 0; i < u->ready_count; i++)
-		if (u->ready[i].data.ptr)
-			read_socket(u, u->ready[i].data.ptr);
+	for (int i = 0; i < u->ready_count; i++) {
+		struct upstream_socket *s = u->ready[i].data.ptr;
+
+		if (s && (u->ready[i].events & EPOLLOUT))
+			set_blocked(u, s, false);
+		if (s && (u->ready[i].events & ~(uint32_t)EPOLLOUT))
+			read_socket(u, s);
+	}
 	u->ready_count = 0;
 }
 
@@ -306,12 +346,12 @@ static bool send_segments(struct upstream *u, const struct entry *e, unsigned n)
 	return false;
 }
 
-/* One by one. How many of them have left. */
-static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n)
+/* One by one. How many of them are done with: they have left or are lost; the others wait. */
+static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n, unsigned *left)
 {
 	struct upstream_socket *s = e->from;
-	unsigned at = 0, left = 0;
 	bool again = false;
+	unsigned at = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		u->out_iov[i] = (struct iovec){ u->arena + e[i].offset, e[i].len };
@@ -322,8 +362,13 @@ static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n)
 
 		if (sent > 0) {
 			at += (unsigned)sent;
-			left += (unsigned)sent;
+			*left += (unsigned)sent;
 			again = false;
+		} else if (errno == EAGAIN && is_unix(s)) {
+			set_blocked(u, s, true);
+			if (s->blocked)
+				break;
+			at++;
 		} else if (!again && try_again(s, errno)) {
 			again = true;
 		} else {
@@ -331,42 +376,60 @@ static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n)
 			again = false;
 		}
 	}
-	return left;
+	return at;
 }
 
-static unsigned send_run(struct upstream *u, const struct entry *e, unsigned n)
+/* As send_each. */
+static unsigned send_run(struct upstream *u, const struct entry *e, unsigned n, unsigned *left)
 {
 	struct upstream_socket *s = e->from;
-	unsigned left = 0;
+	unsigned at = 0, k;
 	int err;
 
 	if (!s->connected && (err = reconnect(s)) != 0) {
 		s->owner->refused(s, err);
-		return 0;
+		return n;
 	}
-	for (unsigned at = 0, k; at < n; at += k) {
+	while (at < n && !s->blocked) {
 		k = s->gso ? segments_of(e + at, n - at) : n - at;
-		if (k > 1 && s->gso && send_segments(u, e + at, k))
-			left += k;
-		else
-			left += send_each(u, e + at, k);
+		if (k > 1 && s->gso && send_segments(u, e + at, k)) {
+			*left += k;
+			at += k;
+		} else {
+			at += send_each(u, e + at, k, left);
+		}
 	}
-	return left;
+	return at;
+}
+
+/* Those that wait for a blocked socket; there is room for a bounded number. How many stay. */
+static unsigned keep_some(struct upstream *u, unsigned *kept, uint32_t *used, const struct entry *e, unsigned n)
+{
+	unsigned i = 0;
+
+	for (; i < n && *kept < TX_HELD && *used + e[i].len <= TX_ARENA / 2; i++)
+		keep(u, kept, used, &e[i]);
+	return i;
 }
 
 void upstream_flush(struct upstream *u)
 {
-	unsigned n, left;
+	unsigned n, done, left, stay, kept = 0;
+	uint32_t used = 0;
 
 	for (unsigned i = 0; i < u->count; i += n) {
+		struct upstream_socket *s = u->queue[i].from;
+
 		n = run_of(&u->queue[i], u->count - i);
-		left = send_run(u, &u->queue[i], n);
-		u->queue[i].from->queued -= (uint16_t)n;
+		left = 0;
+		done = s->blocked ? 0 : send_run(u, &u->queue[i], n, &left);
+		stay = keep_some(u, &kept, &used, &u->queue[i + done], n - done);
+		s->queued -= (uint16_t)(n - stay);
 		metric_add(u->metrics, METRIC_backend_out, left);
-		metric_add(u->metrics, METRIC_backend_lost, n - left);
+		metric_add(u->metrics, METRIC_backend_lost, n - stay - left);
 	}
-	u->count = 0;
-	u->used = 0;
+	u->count = kept;
+	u->used = used;
 }
 
 void upstream_send(struct upstream *u, struct upstream_socket *s, const void *head, size_t head_len, const void *data,

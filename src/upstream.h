@@ -41,6 +41,7 @@ struct upstream_socket {
 	uint16_t queued;  /* datagrams that have not left yet */
 	bool connected;   /* else it is tried again with the next datagram */
 	bool gso;
+	bool blocked;     /* a unix socket whose backend has as much to read as it takes */
 };
 
 struct upstream *upstream_new(struct upstream_limit *limit); /* borrowed; NULL: out of memory or file descriptors */
@@ -56,7 +57,10 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 		  const struct upstream_owner *owner);
 void upstream_close(struct upstream *u, struct upstream_socket *s);
 
-/* Queues head and data as one datagram; they are copied. What the kernel does not take is lost and counted. */
+/*
+ * Queues head and data as one datagram; they are copied. What the kernel does not take is lost and counted; but for
+ * unix sockets, whose backends are given few at a time, a bounded number waits until there is room.
+ */
 void upstream_send(struct upstream *u, struct upstream_socket *s, const void *head, size_t head_len, const void *data,
 		   size_t len);
 void upstream_flush(struct upstream *u);

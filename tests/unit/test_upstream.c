@@ -21,6 +21,7 @@
 #define SIZES 13
 #define A_TIME 8 /* net.unix.max_dgram_qlen may be as low as 10 */
 #define MANY 300 /* more than the queue holds */
+#define SLOW 100
 
 /* One session's end, and what it was told. */
 struct end {
@@ -266,6 +267,71 @@ static void more_than_the_queue_holds_leaves_in_order(void **state)
 	upstream_close(u, &e.socket);
 }
 
+/* So many that they fit neither into the backend's queue, where net.unix.max_dgram_qlen is low, nor leave at once. */
+static void a_unix_backend_that_reads_slowly_gets_all_in_order(void **state)
+{
+	struct sockaddr_storage from;
+	struct end e, other;
+	uint32_t got;
+	socklen_t len;
+
+	(void)state;
+	serve(true);
+	open_end(&e);
+	open_end(&other);
+	for (uint32_t i = 0; i < SLOW; i++)
+		upstream_send(u, &e.socket, NULL, 0, &i, sizeof(i));
+	for (uint32_t i = 0; i < SLOW; i++) {
+		upstream_flush(u);
+		assert_int_equal(server_gets((uint8_t *)&got, sizeof(got), &from, &len), sizeof(got));
+		assert_int_equal(got, i);
+		upstream_run(u);
+	}
+	assert_int_equal(e.socket.queued, 0);
+	assert_int_equal(count(METRIC_backend_out), SLOW);
+	assert_int_equal(count(METRIC_backend_lost), 0);
+	upstream_close(u, &e.socket);
+	upstream_close(u, &other.socket);
+}
+
+static void a_unix_backend_that_reads_nothing_holds_up_nobody(void **state)
+{
+	struct backend_addr deaf;
+	struct end e[3], udp;
+	int deaf_server;
+
+	(void)state;
+	serve(true);
+	deaf = to;
+	deaf_server = server;
+	for (unsigned i = 0; i < 3; i++) {
+		memset(&e[i], 0, sizeof(e[i]));
+		assert_int_equal(upstream_open(u, &e[i].socket, &deaf, &owner), 0);
+	}
+	serve(false);
+	open_end(&udp);
+	for (unsigned n = 0; n < 3 * MANY; n++) {
+		upstream_send(u, &e[n % 3].socket, NULL, 0, "deaf", 4);
+		if (n % 100 == 0) {
+			struct sockaddr_storage from;
+			uint8_t buf[10];
+			socklen_t len;
+
+			upstream_send(u, &udp.socket, NULL, 0, "hear", 4);
+			upstream_flush(u);
+			assert_int_equal(server_gets(buf, sizeof(buf), &from, &len), 4);
+		}
+	}
+	upstream_flush(u);
+	for (unsigned i = 0; i < 3; i++)
+		upstream_close(u, &e[i].socket);
+	upstream_close(u, &udp.socket);
+	/* nothing is counted twice, or not at all */
+	assert_int_equal(count(METRIC_backend_out) + count(METRIC_backend_lost), 3 * MANY + 3 * MANY / 100);
+	assert_int_not_equal(count(METRIC_backend_lost), 0);
+	close(deaf_server);
+}
+
 static void a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted(void **state)
 {
 	struct end e;
@@ -330,6 +396,8 @@ int main(void)
 		TEST(a_reply_may_close_its_socket),
 		TEST(what_is_queued_leaves_before_the_socket_is_closed),
 		TEST(more_than_the_queue_holds_leaves_in_order),
+		TEST(a_unix_backend_that_reads_slowly_gets_all_in_order),
+		TEST(a_unix_backend_that_reads_nothing_holds_up_nobody),
 		TEST(a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted),
 		TEST(an_icmp_refusal_is_told),
 		TEST(the_limit_refuses_the_next_and_no_other),
