@@ -13,8 +13,8 @@
 
 #define NOTE_MS 100 /* so exact is what is known of who was heard when */
 #define UNIX_PREFIX "unix:"
-#define ACCEPTED "write 192.0.2.1:5683, [2001:db8::1]:5683, name:5683 or unix:/path, with a comma between several and " \
-		 "*WEIGHT behind one that is to get more than its share"
+#define ACCEPTED "write 192.0.2.1:5683, [2001:db8::1]:5683, name:5683 or unix:/path, with a comma between " \
+		 "several and *WEIGHT behind one that is to get more than its share"
 
 enum health { UP, REFUSES, SILENT };
 
@@ -93,8 +93,8 @@ static bool parse_unix(const struct parse *p, const char *path, unsigned weight)
 	size_t len = strlen(path);
 
 	if (len < 2 || (path[0] != '/' && path[0] != '@'))
-		return fail(p, "backend \"" UNIX_PREFIX "%.120s\": an absolute path belongs there, or @name for an abstract "
-			    "address", path);
+		return fail(p, "backend \"" UNIX_PREFIX "%.120s\": an absolute path belongs there, or @name for an "
+			    "abstract address", path);
 	if (len > BACKEND_PATH_MOST)
 		return fail(p, "backend \"" UNIX_PREFIX "%.120s\": a socket's path has at most %d bytes", path,
 			    BACKEND_PATH_MOST);
@@ -397,8 +397,8 @@ void backends_refused(struct backends *b, unsigned i, int why, uint64_t now_ms)
 	char text[BACKEND_TEXT_MAX];
 
 	if (go_down(k, REFUSES, now_ms))
-		log_warning("backend %s is down: %s; datagrams to it are dropped until it is back: is it running, is this its "
-			    "address?", backend_format(&k->addr, text), strerror(why));
+		log_warning("backend %s is down: %s; datagrams to it are dropped until it is back: is it running, is "
+			    "this its address?", backend_format(&k->addr, text), strerror(why));
 }
 
 /* ---- choice ---- */

@@ -39,8 +39,8 @@ static void *ask(void *arg)
 			continue;
 		r->fresh[i] = backends_again(r->old[i], err, sizeof(err));
 		if (!r->fresh[i])
-			log_limited(LOG_WARNING_, NULL, "%s; its last addresses stay in use, and it is asked for again after "
-				    "--forward-refresh seconds", err);
+			log_limited(LOG_WARNING_, NULL, "%s; its last addresses stay in use, and it is asked for again "
+				    "after --forward-refresh seconds", err);
 	}
 	pthread_mutex_lock(&r->lock);
 	abandoned = r->abandoned;

@@ -50,8 +50,8 @@ void upstream_count(struct upstream *u, struct metrics *m); /* where it counts, 
 int upstream_fd(const struct upstream *u); /* readable: upstream_run has something to do */
 
 /*
- * 0: it is open, though the backend may have refused already. -EDQUOT: the limit is reached; -EMFILE, -ENFILE, -ENOBUFS,
- * -ENOMEM, -EADDRNOTAVAIL (no port is left): not open.
+ * 0: it is open, though the backend may have refused already. Else it is not: -EDQUOT, the limit is reached;
+ * -EADDRNOTAVAIL, no port is left; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
  */
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
 		  const struct upstream_owner *owner);
