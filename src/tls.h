@@ -21,16 +21,17 @@ enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_R
 
 struct tls_options {
 	/* Of these four each lists as many files as are wanted, with commas between. */
-	const char *x509certfile; /* PEM chain, leaf first. With x509keyfile, or both NULL */
-	const char *x509keyfile;  /* one for each certificate, in the same order */
+	const char *x509certfile;  /* PEM chain, leaf first. With x509keyfile, or both NULL */
+	const char *x509keyfile;   /* one for each certificate, in the same order */
 	const char *ocsp_response; /* DER or PEM; to be stapled, each about one of the certificates; or NULL */
-	const char *x509crlfile;  /* PEM; revocation lists of the CAs, or NULL */
+	const char *x509crlfile;   /* PEM; revocation lists of the CAs, or NULL */
+
 	const char *key_password; /* a file with the password of all encrypted keys on its first line, or NULL */
-	const char *x509cafile;   /* PEM; what client certificates are verified with */
-	const char *pskpasswd;    /* psktool's format: "identity:hexkey" lines, '#' comments */
-	const char *priority;     /* NULL: TLS_PRIORITY_DEFAULT */
+	const char *x509cafile;    /* PEM; what client certificates are verified with */
+	const char *pskpasswd;     /* psktool's format: "identity:hexkey" lines, '#' comments */
+	const char *priority;      /* NULL: TLS_PRIORITY_DEFAULT */
 	enum verify_client verify_client;
-	const char *dashes;       /* before the names of options in messages: "" for those of a file; NULL: "--" */
+	const char *dashes;        /* before the names of options in messages: "" for those of a file; NULL: "--" */
 };
 
 struct tls;

@@ -127,8 +127,8 @@ static int check_keys(const struct job *j, const struct tls_chain *chain)
 		rc = gnutls_pubkey_import_x509(key, chain->certs[i], 0);
 		gnutls_pubkey_deinit(key);
 		if (rc < 0)
-			return tls_fail(j->e, "%s: the key in certificate %u of the chain cannot be used: %s; get another one",
-				    j->pair->certfile, i + 1, gnutls_strerror(rc));
+			return tls_fail(j->e, "%s: the key in certificate %u of the chain cannot be used: %s; get "
+					"another one", j->pair->certfile, i + 1, gnutls_strerror(rc));
 	}
 	return 0;
 }

@@ -15,8 +15,8 @@ struct tls_chain {
 };
 
 /*
- * flags: of gnutls_x509_crt_list_import2. At least one certificate, which the caller frees with the chain. 0, or -EINVAL
- * with the sentence in e, which names path.
+ * flags: of gnutls_x509_crt_list_import2. At least one certificate; the caller frees the chain. 0, or -EINVAL with
+ * the sentence in e, which names path.
  */
 int tls_chain_parse(const struct tls_error *e, const char *path, const gnutls_datum_t *pem, unsigned flags,
 		    struct tls_chain *out);

@@ -27,8 +27,8 @@ int tls_file_names(const struct tls_error *e, const char *dashes, const char *op
 		   struct names *out);
 
 /*
- * The whole of a file or pipe, and behind it a NUL that size does not count. what: "certificate", …, for messages. Warns (log) of a secret that others may
- * read. The caller wipes out. 0, or -EINVAL with the sentence in e.
+ * The whole of a file or pipe, and behind it a NUL that size does not count. what: "certificate", …, for messages.
+ * Warns (log) of a secret that others may read. The caller wipes out. 0, or -EINVAL with the sentence in e.
  */
 int tls_file_read(const struct tls_error *e, const char *path, const char *what, bool secret, gnutls_datum_t *out);
 /* Overwrites and frees what tls_file_read gave. */

@@ -22,8 +22,8 @@ static int parse(const struct tls_error *e, const char *path, const gnutls_datum
 				gnutls_strerror(rc));
 	rc = gnutls_ocsp_resp_get_status(resp);
 	if (rc != GNUTLS_OCSP_RESP_SUCCESSFUL)
-		return tls_fail(e, "%s: in this OCSP response the responder says error %d and nothing of a certificate; "
-				"ask it again", path, rc);
+		return tls_fail(e, "%s: in this OCSP response the responder says error %d and nothing of a "
+				"certificate; ask it again", path, rc);
 	return 0;
 }
 
@@ -44,7 +44,9 @@ static bool signed_by_issuer(gnutls_ocsp_resp_t resp, const struct tls_chain *ch
 {
 	unsigned wrong = 0;
 
-	return chain->count < 2 || (gnutls_ocsp_resp_verify_direct(resp, chain->certs[1], &wrong, 0) >= 0 && wrong == 0);
+	if (chain->count < 2)
+		return true;
+	return gnutls_ocsp_resp_verify_direct(resp, chain->certs[1], &wrong, 0) >= 0 && wrong == 0;
 }
 
 /* false: no client would be helped by it. */
@@ -55,8 +57,8 @@ static bool worth_sending(const char *path, gnutls_ocsp_resp_t resp)
 
 	gnutls_ocsp_resp_get_single(resp, 0, NULL, NULL, NULL, NULL, &status, NULL, &next, NULL, NULL);
 	if (status != GNUTLS_OCSP_CERT_GOOD) {
-		log_warning("%s: this OCSP response calls the certificate %s and is not sent; clients may refuse it, get a "
-			    "new one", path, status == GNUTLS_OCSP_CERT_REVOKED ? "revoked" : "unknown");
+		log_warning("%s: this OCSP response calls the certificate %s and is not sent; clients may refuse it, "
+			    "get a new one", path, status == GNUTLS_OCSP_CERT_REVOKED ? "revoked" : "unknown");
 		return false;
 	}
 	if (next == (time_t)-1 || next >= (time_t)clock_wall_s())
@@ -84,8 +86,8 @@ static int staple(const struct tls_error *e, const char *path, const gnutls_datu
 			      "responder that the certificate names", path);
 	else if (worth_sending(path, resp) &&
 		 gnutls_certificate_set_ocsp_status_request_mem(into, data, (unsigned)index, format) < 0)
-		log_warning("%s: GnuTLS does not send this OCSP response, as one that does not say how long it holds and "
-			    "is old; get a new one and send SIGHUP", path);
+		log_warning("%s: GnuTLS does not send this OCSP response, as one that does not say how long it holds "
+			    "and is old; get a new one and send SIGHUP", path);
 	tls_chain_free(&chain);
 	return rc;
 }

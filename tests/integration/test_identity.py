@@ -96,6 +96,34 @@ def _(t):
         d.stop()
 
 
+# ---- many pre-shared keys ---------------------------------------------------------------------------------
+
+
+@case("SIGHUP with 100,000 pre-shared keys: a session goes on, the new keys hold", seconds=60)
+def _(t):
+    def keys(first):
+        return t.file("psk.txt", "".join(f"device-{n:08d}:{n:032x}\n" for n in range(first, first + 100000)))
+
+    def ask(c):
+        c.ask("ping", r"^pong$")
+
+    path = keys(0)
+    os.chmod(path, 0o600)
+    d = t.daemon("--pskpasswd", path)
+    live = t.client(clients.openssl(d, psk=("device-00000000", f"{0:032x}")))
+    ask(live)
+    keys(1)
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    while not d.text[since:].count("reloaded"):
+        ask(live)
+    ask(live)
+    ask(t.client(clients.openssl(d, psk=("device-00100000", f"{100000:032x}"))))
+    gone = t.client(clients.openssl(d, psk=("device-00000000", f"{0:032x}")))
+    d.expect(r'"device-00000000" is not in the PSK file', timeout=40)
+    gone.kill()
+
+
 # ---- stapled OCSP responses -------------------------------------------------------------------------------
 
 GOOD, NONE = r"Cert Status: good", r"OCSP response: no response sent"

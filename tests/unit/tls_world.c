@@ -132,7 +132,8 @@ void save_crt(const char *name, const struct identity *const *ids, size_t n)
 	write_file(name, text, len);
 }
 
-void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day, int to_day)
+void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day,
+	      int to_day)
 {
 	gnutls_x509_crl_t crl;
 	gnutls_datum_t pem;

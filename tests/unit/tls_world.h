@@ -26,7 +26,7 @@ extern struct identity ca, foreign_ca, server, rsa_server, client, expired, fore
 extern struct identity no_signing, with_ip, old_server, intermediate, leaf, other_server;
 extern char world_dir[]; /* where the files are */
 
-/* The files: ca, foreign-ca, server, other, rsa, old, no-signing and leaf as NAME.pem and NAME.key; chains; psk, psk-bob. */
+/* Files: ca, foreign-ca, server, other, rsa, old, no-signing, leaf as NAME.pem and NAME.key; chains; psk, psk-bob. */
 int world_set_up(void **state);
 int world_tear_down(void **state);
 
@@ -35,7 +35,8 @@ const char *write_file(const char *name, const char *text, size_t len);
 const char *write_text(const char *name, const char *text);
 struct identity make_ec(const struct identity *issuer, const char *cn, const char *purpose);
 /* A revocation list of issuer's with one certificate, or none, that is good from one day to another. */
-void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day, int to_day);
+void save_crl(const char *name, const struct identity *issuer, const struct identity *revoked, int from_day,
+	      int to_day);
 void save_crt(const char *name, const struct identity *const *ids, size_t n);
 void save(const char *name, const struct identity *id);
 
