@@ -28,6 +28,7 @@
 
 #define FILES_KEPT 64
 #define FILES_KEPT_PER_WORKER 16
+#define EXPIRY_EVERY_S 3600
 
 struct daemon {
 	int argc;
@@ -50,6 +51,8 @@ struct daemon {
 	ev_async done, left, resolved;
 	ev_timer refresh_due;
 	struct refresh *refresh; /* that is under way */
+	ev_timer expiry_due;
+	uint64_t expiry_told; /* second of the wall clock until which the log has it */
 	bool stopping;
 };
 
@@ -201,6 +204,30 @@ static void on_resolved(struct ev_loop *loop, ev_async *a, int events)
 	schedule_refresh(d);
 }
 
+/* ---- what runs out ---- */
+
+static void on_expiry_due(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct daemon *d = t->data;
+	uint64_t now = clock_wall_s();
+
+	(void)loop;
+	(void)events;
+	services_warn(&d->services, d->expiry_told, now);
+	d->expiry_told = now;
+}
+
+/* " expires_days=N" where anything ever does. */
+static const char *expiry_gauge(const struct daemon *d, char *buf, size_t size)
+{
+	uint64_t first = services_expiry(&d->services), now = clock_wall_s();
+
+	buf[0] = '\0';
+	if (first != UINT64_MAX)
+		snprintf(buf, size, " expires_days=%" PRIu64, first > now ? (first - now) / 86400 : 0);
+	return buf;
+}
+
 static void announce(const struct daemon *d, const struct change *c)
 {
 	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
@@ -331,6 +358,7 @@ static void say_difference(void *ctx, enum conf_difference what, const char *lin
 
 static bool reload(struct daemon *d)
 {
+	uint64_t now = clock_wall_s();
 	struct change c;
 	char err[700];
 
@@ -344,6 +372,7 @@ static bool reload(struct daemon *d)
 	}
 	conf_diff(d->conf, c.conf, say_difference, NULL);
 	commit_change(d, &c);
+	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);
 	log_set_level(level_of(d->conf));
 	return true;
@@ -398,7 +427,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 {
 	struct daemon *d = s->data;
 	static struct metrics sum;
-	char text[METRIC_COUNT * 48];
+	char text[METRIC_COUNT * 48], expiry[48];
 
 	(void)loop;
 	(void)events;
@@ -407,8 +436,8 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 		for (unsigned i = 0; i < d->worker_count; i++)
 			metric_add(&sum, (enum metric)m, metric_get(worker_metrics(d->workers[i]), (enum metric)m));
 	metrics_format(&sum, text, sizeof(text));
-	log_notice("counters: sessions=%u handshakes=%u %s", census_sessions(d->census),
-		   census_handshakes(d->census), text);
+	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->census),
+		   census_handshakes(d->census), expiry_gauge(d, expiry, sizeof(expiry)), text);
 }
 
 static void on_done(struct ev_loop *loop, ev_async *a, int events)
@@ -456,6 +485,9 @@ static bool watch_signals(struct daemon *d)
 	ev_async_start(d->loop, &d->resolved);
 	ev_timer_init(&d->refresh_due, on_refresh_due, 0, 0);
 	d->refresh_due.data = d;
+	ev_timer_init(&d->expiry_due, on_expiry_due, EXPIRY_EVERY_S, EXPIRY_EVERY_S);
+	d->expiry_due.data = d;
+	ev_timer_start(d->loop, &d->expiry_due);
 	return true;
 }
 
@@ -498,6 +530,7 @@ static bool make_parts(struct daemon *d)
 static bool boot(struct daemon *d, struct change *c)
 {
 	warn_of_key_log();
+	d->expiry_told = clock_wall_s(); /* as loading tells */
 	c->conf = d->conf;
 	if (!make_parts(d) || !prepare_change(d, c))
 		return false;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "expiry.h"
 #include "forward.h"
 #include "handler.h"
 #include "handlers.h"
@@ -169,6 +170,24 @@ void services_limit(const struct services *s, const struct conf *c)
 
 		quota_set_limits(service_quota(s->service[i]), &limits);
 	}
+}
+
+void services_warn(const struct services *s, uint64_t before, uint64_t now)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		expiry_warn(tls_expiry(s->service[i]->config.tls), before, now);
+}
+
+uint64_t services_expiry(const struct services *s)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		uint64_t one = expiry_first(tls_expiry(s->service[i]->config.tls));
+
+		first = one < first ? one : first;
+	}
+	return first;
 }
 
 void services_clear(struct services *s)

@@ -6,6 +6,7 @@
 #define DTLSD_SERVICES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "conf.h"
 #include "service.h"
@@ -20,6 +21,10 @@ struct services {
  * not be made is in the log, with the place, the cause and what to do.
  */
 bool services_make(struct services *out, const struct conf *c, const struct services *before);
+/* Logs what of their identities has come near its end since before: see expiry.h. Seconds of the wall clock. */
+void services_warn(const struct services *s, uint64_t before, uint64_t now);
+/* When the first of it runs out, UINT64_MAX: never. */
+uint64_t services_expiry(const struct services *s);
 /* The limits of the configuration hold from now on. */
 void services_limit(const struct services *s, const struct conf *c);
 void services_clear(struct services *s);

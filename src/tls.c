@@ -7,6 +7,7 @@
 
 #include <gnutls/dtls.h>
 
+#include "clock.h"
 #include "log.h"
 #include "psk.h"
 #include "resumption.h"
@@ -36,6 +37,7 @@ struct tls {
 	gnutls_psk_server_credentials_t psk;          /* NULL: certificates only */
 	struct psk_table *psk_table;
 	gnutls_certificate_request_t request;
+	struct expiry expiry;
 	unsigned mtu; /* for GnuTLS, see MTU_SMALL */
 };
 
@@ -118,7 +120,7 @@ static int load_pairs(struct loader *l, const struct names *keyfiles, const char
 				keyfiles->count);
 	for (unsigned i = 0; i < keyfiles->count; i++) {
 		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i], password, l->dashes };
-		int rc = tls_cert_load(&l->error, &pair, t->certificate, &l->certs[i]);
+		int rc = tls_cert_load(&l->error, &pair, t->certificate, &t->expiry, &l->certs[i]);
 
 		if (rc < 0)
 			return rc;
@@ -159,7 +161,7 @@ static int load_ocsp(struct loader *l)
 	for (unsigned i = 0; rc == 0 && i < files.count; i++) {
 		size_t size = 0;
 
-		rc = tls_ocsp_load(&l->error, files.name[i], l->tls->certificate, &size);
+		rc = tls_ocsp_load(&l->error, files.name[i], l->tls->certificate, &l->tls->expiry, &size);
 		if (size > MTU_SMALL_CHAIN)
 			l->tls->mtu = MTU_LARGE;
 	}
@@ -173,7 +175,7 @@ static int load_crls(struct loader *l)
 	int rc = tls_file_names(&l->error, l->dashes, "x509crlfile", l->o->x509crlfile, &files);
 
 	for (unsigned i = 0; rc == 0 && i < files.count; i++)
-		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate);
+		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate, &l->tls->expiry);
 	names_free(&files);
 	return rc;
 }
@@ -292,10 +294,17 @@ struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, cha
 	names_free(&l.certfiles);
 	if (rc == 0 && tls_share_join(shared, trust, &l.tls->share) < 0)
 		rc = tls_fail(&l.error, "out of memory");
-	if (rc == 0)
+	if (rc == 0) {
+		expiry_warn(&l.tls->expiry, 0, clock_wall_s());
 		return l.tls;
+	}
 	tls_unref(l.tls);
 	return NULL;
+}
+
+const struct expiry *tls_expiry(const struct tls *t)
+{
+	return &t->expiry;
 }
 
 struct tls *tls_ref(struct tls *t)
@@ -315,6 +324,7 @@ void tls_unref(struct tls *t)
 	if (t->psk != NULL)
 		gnutls_psk_free_server_credentials(t->psk);
 	psk_free(t->psk_table);
+	expiry_clear(&t->expiry);
 	tls_share_clear(&t->share);
 	free(t);
 }

@@ -13,6 +13,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "expiry.h"
 #include "tls_peer.h"
 #include "tls_priority.h"
 #include "tls_shared.h"
@@ -42,7 +43,7 @@ struct tls;
  * Loads and checks everything: files readable, key matches certificate, chain in order, CA present where
  * client certificates are asked for, PSK lines well-formed, at least one of certificate and PSK,
  * priority string valid and left with at least one AEAD cipher after DTLS 1.2 and our ciphers are imposed.
- * Warns (log) of a chain that has expired or is not valid yet and of key files that others may read.
+ * Warns (log) of what has run out or soon will, of a chain that is not valid yet and of key files that others may read.
  * NULL: err holds one sentence with file, line where there is one, cause and what to do.
  * When trust (CA, PSKs, verify_client) differs from what shared saw last, the ticket key is replaced and the
  * cache emptied, so that nobody who was removed can resume.
@@ -50,6 +51,9 @@ struct tls;
 struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, char *err, size_t err_size);
 struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls *t); /* NULL is fine */
+
+/* Of its certificates, revocation lists and OCSP responses. */
+const struct expiry *tls_expiry(const struct tls *t);
 
 /*
  * A server session, DATAGRAM | NONBLOCK, ready for prestate, transport and gnutls_handshake: GnuTLS's

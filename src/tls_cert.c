@@ -16,24 +16,30 @@ struct job {
 	const struct tls_error *e;
 	const struct tls_pair *pair;
 	gnutls_certificate_credentials_t into;
+	struct expiry *expiry;
 	struct tls_cert *out;
 };
 
-static void warn_dates(const char *path, const struct tls_chain *c)
+static int note_dates(const struct job *j, const struct tls_chain *c)
 {
-	time_t now = (time_t)clock_wall_s();
-
 	for (unsigned i = 0; i < c->count; i++) {
-		if (now > gnutls_x509_crt_get_expiration_time(c->certs[i]))
-			log_warning(
-			    "%s: certificate %u of the chain has expired, clients will refuse it; renew it",
-			    path, i + 1);
-		if (now < gnutls_x509_crt_get_activation_time(c->certs[i]))
+		const struct expiry_item item = {
+			.kind = EXPIRY_CERTIFICATE,
+			.file = j->pair->certfile,
+			.place = i + 1,
+			.from = (uint64_t)gnutls_x509_crt_get_activation_time(c->certs[i]),
+			.until = (uint64_t)gnutls_x509_crt_get_expiration_time(c->certs[i]),
+		};
+
+		if (clock_wall_s() < item.from)
 			log_warning(
 			    "%s: certificate %u of the chain is not valid yet, clients will refuse it; "
 			    "check it and this machine's clock",
-			    path, i + 1);
+			    item.file, item.place);
+		if (expiry_add(j->expiry, &item) < 0)
+			return tls_fail(j->e, "out of memory");
 	}
+	return 0;
 }
 
 int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_t *out)
@@ -179,18 +185,19 @@ static int use_chain(const struct job *j, const struct tls_chain *chain)
 		rc = check_keys(j, chain);
 	if (rc == 0)
 		rc = set_key_pair(j, chain);
+	if (rc == 0)
+		rc = note_dates(j, chain);
 	if (rc < 0)
 		return rc;
-	warn_dates(j->pair->certfile, chain);
 	j->out->file = j->pair->certfile;
 	j->out->der_size = der_size(chain);
 	return 0;
 }
 
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
-		  struct tls_cert *out)
+		  struct expiry *expiry, struct tls_cert *out)
 {
-	const struct job j = { e, pair, into, out };
+	const struct job j = { e, pair, into, expiry, out };
 	struct tls_chain chain = { NULL, 0 };
 	gnutls_datum_t pem;
 	int rc = tls_file_read(e, pair->certfile, "certificate", false, &pem);

@@ -9,6 +9,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "expiry.h"
 #include "tls_file.h"
 
 struct tls_pair {
@@ -29,10 +30,10 @@ struct tls_cert {
 int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_t *out);
 
 /*
- * Checks both files and gives them to the credentials. Warns (log) of certificates that have expired or are not valid
- * yet. 0, or -EINVAL with the sentence in e.
+ * Checks both files and gives them to the credentials. Warns (log) of certificates that are not valid yet. 0, or -EINVAL
+ * with the sentence in e.
  */
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
-		  struct tls_cert *out);
+		  struct expiry *expiry, struct tls_cert *out);
 
 #endif

@@ -49,13 +49,15 @@ static bool signed_by_issuer(gnutls_ocsp_resp_t resp, const struct tls_chain *ch
 	return gnutls_ocsp_resp_verify_direct(resp, chain->certs[1], &wrong, 0) >= 0 && wrong == 0;
 }
 
-/* false: no client would be helped by it. */
-static bool worth_sending(const char *path, gnutls_ocsp_resp_t resp)
+/* false: no client would be helped by it. dates: of the response; until is UINT64_MAX where it does not say. */
+static bool worth_sending(const char *path, gnutls_ocsp_resp_t resp, struct expiry_item *dates)
 {
-	time_t next = (time_t)-1;
+	time_t from = (time_t)-1, next = (time_t)-1;
 	unsigned status = GNUTLS_OCSP_CERT_UNKNOWN;
 
-	gnutls_ocsp_resp_get_single(resp, 0, NULL, NULL, NULL, NULL, &status, NULL, &next, NULL, NULL);
+	gnutls_ocsp_resp_get_single(resp, 0, NULL, NULL, NULL, NULL, &status, &from, &next, NULL, NULL);
+	*dates = (struct expiry_item){ .kind = EXPIRY_OCSP, .file = path, .place = 1, .from = (uint64_t)from,
+				       .until = (uint64_t)next };
 	if (status != GNUTLS_OCSP_CERT_GOOD) {
 		log_warning("%s: this OCSP response calls the certificate %s and is not sent; clients may refuse it, "
 			    "get a new one", path, status == GNUTLS_OCSP_CERT_REVOKED ? "revoked" : "unknown");
@@ -68,12 +70,13 @@ static bool worth_sending(const char *path, gnutls_ocsp_resp_t resp)
 }
 
 static int staple(const struct tls_error *e, const char *path, const gnutls_datum_t *data, gnutls_ocsp_resp_t resp,
-		  gnutls_certificate_credentials_t into)
+		  gnutls_certificate_credentials_t into, struct expiry *expiry)
 {
 	gnutls_x509_crt_fmt_t format = memmem(data->data, data->size, "-----BEGIN", 10) != NULL ? GNUTLS_X509_FMT_PEM :
 				       GNUTLS_X509_FMT_DER;
-	struct tls_chain chain;
 	int rc = parse(e, path, data, format, resp), index;
+	struct expiry_item dates;
+	struct tls_chain chain;
 
 	if (rc < 0)
 		return rc;
@@ -84,15 +87,19 @@ static int staple(const struct tls_error *e, const char *path, const gnutls_datu
 	if (!signed_by_issuer(resp, &chain))
 		rc = tls_fail(e, "%s: this OCSP response was not signed for the issuer of the certificate; ask the "
 			      "responder that the certificate names", path);
-	else if (worth_sending(path, resp) &&
-		 gnutls_certificate_set_ocsp_status_request_mem(into, data, (unsigned)index, format) < 0)
+	else if (!worth_sending(path, resp, &dates))
+		rc = 0; /* it was told of */
+	else if (gnutls_certificate_set_ocsp_status_request_mem(into, data, (unsigned)index, format) < 0)
 		log_warning("%s: GnuTLS does not send this OCSP response, as one that does not say how long it holds "
 			    "and is old; get a new one and send SIGHUP", path);
+	else if (expiry_add(expiry, &dates) < 0)
+		rc = tls_fail(e, "out of memory");
 	tls_chain_free(&chain);
 	return rc;
 }
 
-int tls_ocsp_load(const struct tls_error *e, const char *path, gnutls_certificate_credentials_t into, size_t *size)
+int tls_ocsp_load(const struct tls_error *e, const char *path, gnutls_certificate_credentials_t into,
+		  struct expiry *expiry, size_t *size)
 {
 	gnutls_ocsp_resp_t resp;
 	gnutls_datum_t data;
@@ -103,7 +110,7 @@ int tls_ocsp_load(const struct tls_error *e, const char *path, gnutls_certificat
 	*size = data.size;
 	rc = gnutls_ocsp_resp_init(&resp) < 0 ? tls_fail(e, "out of memory") : 0;
 	if (rc == 0) {
-		rc = staple(e, path, &data, resp, into);
+		rc = staple(e, path, &data, resp, into, expiry);
 		gnutls_ocsp_resp_deinit(resp);
 	}
 	tls_wipe(&data);

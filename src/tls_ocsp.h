@@ -10,6 +10,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "expiry.h"
 #include "tls_file.h"
 
 /*
@@ -17,6 +18,7 @@
  * (log) of one that is out of date or calls the certificate anything but good, which is not sent. *size: of
  * what goes into a handshake. 0, or -EINVAL with the sentence in e.
  */
-int tls_ocsp_load(const struct tls_error *e, const char *path, gnutls_certificate_credentials_t into, size_t *size);
+int tls_ocsp_load(const struct tls_error *e, const char *path, gnutls_certificate_credentials_t into,
+		  struct expiry *expiry, size_t *size);
 
 #endif

@@ -4,12 +4,9 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include <gnutls/x509.h>
 
-#include "clock.h"
-#include "log.h"
 #include "tls_chain.h"
 
 int tls_trust_begin(struct tls_trust *t, const struct tls_error *e)
@@ -59,13 +56,28 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
 	return rc < 0 ? rc : 0;
 }
 
-static void warn_old(const char *path, unsigned place, gnutls_x509_crl_t crl)
+/* One tls_trust_crls under way. */
+struct job {
+	struct tls_trust *trust;
+	const char *path;
+	gnutls_x509_trust_list_t list;
+	struct expiry *expiry;
+};
+
+static int note_dates(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 {
 	time_t next = gnutls_x509_crl_get_next_update(crl);
+	const struct expiry_item item = {
+		.kind = EXPIRY_CRL,
+		.file = j->path,
+		.place = place,
+		.from = (uint64_t)gnutls_x509_crl_get_this_update(crl),
+		.until = (uint64_t)next,
+	};
 
-	if (next != (time_t)-1 && next < (time_t)clock_wall_s())
-		log_warning("%s: revocation list %u is out of date: what its CA has revoked since is not known; get "
-			    "the CA's new one and send SIGHUP", path, place);
+	if (next == (time_t)-1 || expiry_add(j->expiry, &item) == 0)
+		return 0;
+	return tls_fail(j->trust->e, "out of memory");
 }
 
 /* A list out of date is better than none. */
@@ -89,24 +101,23 @@ static bool crl_of_a_ca(gnutls_x509_crl_t crl, gnutls_x509_trust_list_t list)
 }
 
 /* The list takes crl, or it is freed. */
-static int take_crl(struct tls_trust *t, const char *path, unsigned place, gnutls_x509_crl_t crl,
-		    gnutls_x509_trust_list_t list)
+static int take_crl(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 {
-	warn_old(path, place, crl);
-	if (crl_of_a_ca(crl, list)) {
-		if (gnutls_x509_trust_list_add_crls(list, &crl, 1, 0, 0) == 1)
-			return 0;
+	int rc = note_dates(j, place, crl);
+
+	if (rc == 0 && !crl_of_a_ca(crl, j->list))
+		rc = tls_fail(j->trust->e, "%s: revocation list %u was signed by no CA that clients may come from; "
+			      "name the file of its CA, or leave the list out", j->path, place);
+	if (rc == 0 && gnutls_x509_trust_list_add_crls(j->list, &crl, 1, 0, 0) != 1)
+		rc = tls_fail(j->trust->e, "out of memory");
+	if (rc < 0)
 		gnutls_x509_crl_deinit(crl);
-		return tls_fail(t->e, "out of memory");
-	}
-	gnutls_x509_crl_deinit(crl);
-	return tls_fail(t->e, "%s: revocation list %u was signed by no CA that clients may come from; name the file of "
-			"its CA, or leave the list out", path, place);
+	return rc;
 }
 
-int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into)
+int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry)
 {
-	gnutls_x509_trust_list_t list;
+	struct job j = { .trust = t, .path = path, .expiry = expiry };
 	gnutls_x509_crl_t *crls = NULL;
 	gnutls_datum_t pem;
 	unsigned count = 0;
@@ -121,10 +132,10 @@ int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_cre
 	else
 		rc = tls_trust_add(t, "crl", pem.data, pem.size);
 	tls_wipe(&pem);
-	gnutls_certificate_get_trust_list(into, &list);
+	gnutls_certificate_get_trust_list(into, &j.list);
 	for (unsigned i = 0; i < count; i++) {
 		if (rc == 0)
-			rc = take_crl(t, path, i + 1, crls[i], list);
+			rc = take_crl(&j, i + 1, crls[i]);
 		else
 			gnutls_x509_crl_deinit(crls[i]);
 	}

@@ -12,6 +12,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
+#include "expiry.h"
 #include "psk.h"
 #include "tls_file.h"
 
@@ -29,10 +30,9 @@ void tls_trust_end(struct tls_trust *t, uint8_t out[static TLS_TRUST_SIZE]);
 int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size_t len);
 int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into);
 /*
- * Revocation lists of the CAs, which were loaded before. Warns (log) of one that is out of date; what it
- * revokes stays revoked.
+ * Revocation lists of the CAs, which were loaded before. What one that is out of date revokes stays revoked.
  */
-int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into);
+int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry);
 /* The caller frees *out. */
 int tls_trust_psks(struct tls_trust *t, const char *path, struct psk_table **out);
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import certs
 import clients
@@ -75,6 +76,24 @@ def _(t):
     c.expect(r"alert certificate revoked|alert number 44")
     d.expect(r"handshake failed: client certificate refused: it is revoked \(CN=client")
     t.client(clients.openssl(d, cert=other)).ask("ping", r"^pong$")
+
+
+# ---- what runs out ----------------------------------------------------------------------------------------
+
+
+@case("a certificate with six days to live: the log says so at the start and after SIGHUP, the counters always")
+def _(t):
+    begin = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() - 24 * 86400))
+    pair = certs.make("nearly-over", ["cn = localhost", "dns_name = localhost", "signing_key", "tls_www_server",
+                                      f'activation_date = "{begin}"'], days=6)
+    d = t.daemon("--x509certfile", pair[0], "--x509keyfile", pair[1])
+    warning = r"warning: .*nearly-over\.pem: certificate 1 of the chain expires in 6 days, on \d+-\d+-\d+; renew it"
+    d.expect(warning)
+    check(d.counters()["expires_days"] in (5, 6), "whole days left")
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    d.expect(warning, since=since)
+    t.client(clients.openssl(d)).ask("ping", r"^pong$")
 
 
 # ---- encrypted keys ---------------------------------------------------------------------------------------

@@ -437,7 +437,7 @@ void a_blocked_socket_loses_no_goodbye(void **state)
 	world_end(&w);
 }
 
-struct expiry {
+struct idle_end {
 	struct world *w;
 	uint64_t closed, until; /* stop when so many have */
 	unsigned turns;
@@ -446,7 +446,7 @@ struct expiry {
 /* After each turn. */
 static bool piece_by_piece(void *ctx)
 {
-	struct expiry *x = ctx;
+	struct idle_end *x = ctx;
 	uint64_t closed = COUNT(x->w, session_closed_idle);
 
 	assert_true(closed - x->closed <= PEERS_EXPIRIES_A_RUN);
@@ -462,7 +462,7 @@ void sessions_that_expire_together_hold_nobody_up(void **state)
 	void (*flush)(void *ctx, struct txq *q);
 	static struct client *c[CLIENTS];
 	struct client *busy;
-	struct expiry x;
+	struct idle_end x;
 	struct world w;
 
 	(void)state;
@@ -475,7 +475,7 @@ void sessions_that_expire_together_hold_nobody_up(void **state)
 	pause_(&w, 5 * MINUTE);
 	client_say(busy, 0);
 
-	x = (struct expiry){ .w = &w, .until = CLIENTS / 8 };
+	x = (struct idle_end){ .w = &w, .until = CLIENTS / 8 };
 	assert_true(world_run(&w, 6 * MINUTE, piece_by_piece, &x));
 	client_say(busy, 1); /* in the middle of it all */
 	x.until = CLIENTS / 4;

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "tls_world.h"
 
 /* In messages and arguments '@' stands for the directory. */
@@ -262,6 +264,32 @@ static void warns_of_expiry_and_open_key_files_only(void **state)
 	assert_non_null(strstr(log, "may access the PSK file; run: chmod o-rwx"));
 }
 
+static int days_ahead;
+
+static uint64_t later(void)
+{
+	return (uint64_t)(time(NULL) + days_ahead * 86400);
+}
+
+static void warns_of_what_soon_expires(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED);
+	char log[2000];
+
+	(void)state;
+	save_crl("late-crl.pem", &ca, NULL, -1, 350);
+	o.x509crlfile = path("late-crl.pem");
+	clock_inject(NULL, later);
+	days_ahead = 300;
+	load_logged(&o, log, sizeof(log));
+	assert_string_equal(log, "");
+	days_ahead = 345;
+	load_logged(&o, log, sizeof(log));
+	clock_inject(NULL, NULL);
+	assert_non_null(strstr(log, "server.pem: certificate 1 of the chain expires in 20 days, on "));
+	assert_non_null(strstr(log, "late-crl.pem: revocation list 1 is out of date in 5 days, on "));
+}
+
 static void *feed_pipe(void *arg)
 {
 	const char *text = arg;
@@ -298,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_bad_file_and_option_says_what_and_why),
 		cmocka_unit_test(warns_of_expiry_and_open_key_files_only),
+		cmocka_unit_test(warns_of_what_soon_expires),
 		cmocka_unit_test(a_psk_file_may_be_a_pipe),
 	};
 
