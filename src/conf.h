@@ -40,6 +40,7 @@ struct conf_service {
 	unsigned listener_count;
 	const char *handler;
 	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response, *key_password;
+	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
 	const char *pskpasswd;
 	const char *priority;
 	const char *forward;    /* its backends */

@@ -5,7 +5,7 @@
 #ifndef DTLSD_NAMES_H
 #define DTLSD_NAMES_H
 
-#define NAMES_MOST 16
+#define NAMES_MOST 128
 
 struct names {
 	char *text; /* what the names point into */

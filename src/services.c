@@ -57,6 +57,8 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 		.ocsp_response = c->ocsp_response,
 		.x509cafile = c->x509cafile,
 		.x509crlfile = c->x509crlfile,
+		.allowed_names = c->allowed_names,
+		.allowed_fingerprints = c->allowed_fingerprints,
 		.pskpasswd = c->pskpasswd,
 		.priority = c->priority,
 		.verify_client = (enum verify_client)c->verify_client,

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "psk.h"
 #include "resumption.h"
+#include "tls_allowed.h"
 #include "tls_cert.h"
 #include "tls_file.h"
 #include "tls_ocsp.h"
@@ -38,6 +39,7 @@ struct tls {
 	struct psk_table *psk_table;
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
+	struct tls_allowed allowed;
 	unsigned mtu; /* for GnuTLS, see MTU_SMALL */
 };
 
@@ -53,6 +55,17 @@ struct loader {
 };
 
 /* ---- what a handshake asks ---- */
+
+static int on_certificate(gnutls_session_t s)
+{
+	const struct tls *t = gnutls_db_get_ptr(s);
+	const gnutls_datum_t *leaf = gnutls_certificate_get_peers(s, NULL);
+	int rc = tls_peer_verify(s);
+
+	if (rc < 0 || leaf == NULL || tls_allowed_has(&t->allowed, leaf))
+		return rc;
+	return tls_peer_refuse(s, "it is none of those that are allowed", GNUTLS_A_ACCESS_DENIED);
+}
 
 /* 1 makes GnuTLS go on with a random key, so that a stranger cannot find out which identities exist. */
 static int on_psk(gnutls_session_t s, const gnutls_datum_t *identity, gnutls_datum_t *key)
@@ -139,7 +152,7 @@ static int load_certificates(struct loader *l)
 
 	if (gnutls_certificate_allocate_credentials(&t->certificate) < 0)
 		return tls_fail(&l->error, "out of memory for the certificate");
-	gnutls_certificate_set_verify_function(t->certificate, tls_peer_verify);
+	gnutls_certificate_set_verify_function(t->certificate, on_certificate);
 	gnutls_certificate_set_verify_limits(t->certificate, VERIFY_BITS_MAX, VERIFY_DEPTH_MAX);
 	rc = tls_file_names(&l->error, l->dashes, "x509certfile", l->o->x509certfile, &l->certfiles);
 	if (rc == 0)
@@ -177,6 +190,18 @@ static int load_crls(struct loader *l)
 	for (unsigned i = 0; rc == 0 && i < files.count; i++)
 		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate, &l->tls->expiry);
 	names_free(&files);
+	return rc;
+}
+
+static int load_allowed(struct loader *l)
+{
+	const char *names = l->o->allowed_names, *fingerprints = l->o->allowed_fingerprints;
+	int rc = tls_allowed_load(&l->tls->allowed, &l->error, l->dashes, names, fingerprints);
+
+	if (rc == 0 && names != NULL)
+		rc = tls_trust_add(&l->trust, "allowed-names", names, strlen(names));
+	if (rc == 0 && fingerprints != NULL)
+		rc = tls_trust_add(&l->trust, "allowed-fingerprints", fingerprints, strlen(fingerprints));
 	return rc;
 }
 
@@ -244,6 +269,10 @@ static int check_options(const struct loader *l)
 	if (o->x509crlfile != NULL && o->x509cafile == NULL)
 		return tls_fail(e, "%sx509crlfile %s is of no use without the CA that signed it; give %sx509cafile", d,
 				o->x509crlfile, d);
+	if ((o->allowed_names != NULL || o->allowed_fingerprints != NULL) && o->verify_client == VERIFY_CLIENT_NONE)
+		return tls_fail(e, "%sallowed-%s is of no use while clients are not asked for certificates; give "
+				"%sverify-client required or optional", d,
+				o->allowed_names != NULL ? "names" : "fingerprints", d);
 	if (o->x509cafile != NULL && o->verify_client == VERIFY_CLIENT_NONE)
 		log_warning("%sx509cafile %s is given, but clients are not asked for certificates; for that give "
 			    "%sverify-client optional or required", d, o->x509cafile, d);
@@ -263,6 +292,8 @@ static int load_all(struct loader *l)
 		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate);
 	if (rc == 0 && o->x509crlfile != NULL)
 		rc = load_crls(l);
+	if (rc == 0)
+		rc = load_allowed(l);
 	if (rc == 0 && o->pskpasswd != NULL)
 		rc = load_psk(l);
 	if (rc == 0)
@@ -325,6 +356,7 @@ void tls_unref(struct tls *t)
 		gnutls_psk_free_server_credentials(t->psk);
 	psk_free(t->psk_table);
 	expiry_clear(&t->expiry);
+	tls_allowed_clear(&t->allowed);
 	tls_share_clear(&t->share);
 	free(t);
 }

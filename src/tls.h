@@ -29,6 +29,8 @@ struct tls_options {
 
 	const char *key_password; /* a file with the password of all encrypted keys on its first line, or NULL */
 	const char *x509cafile;    /* PEM; what client certificates are verified with */
+	const char *allowed_names; /* of client certificates: patterns with commas between; NULL: all, or */
+	const char *allowed_fingerprints; /* SHA-256 of them in hexadecimal, likewise */
 	const char *pskpasswd;     /* psktool's format: "identity:hexkey" lines, '#' comments */
 	const char *priority;      /* NULL: TLS_PRIORITY_DEFAULT */
 	enum verify_client verify_client;

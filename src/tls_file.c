@@ -99,11 +99,10 @@ int tls_file_names(const struct tls_error *e, const char *dashes, const char *op
 	case 0:
 		return 0;
 	case -EINVAL:
-		return tls_fail(e, "%s%s %s: there is a comma with no name beside it; name a file there or remove it",
+		return tls_fail(e, "%s%s %s: there is a comma with no name beside it; write one there or remove it",
 				dashes, option, list);
 	case -E2BIG:
-		return tls_fail(e, "%s%s %s: these are more than %d files; leave some out", dashes, option, list,
-				NAMES_MOST);
+		return tls_fail(e, "%s%s: more than %d names are listed; leave some out", dashes, option, NAMES_MOST);
 	default:
 		return tls_fail(e, "out of memory");
 	}

@@ -22,7 +22,7 @@ struct tls_error {
 __attribute__((format(printf, 2, 3)))
 int tls_fail(const struct tls_error *e, const char *fmt, ...);
 
-/* The files that an option lists. The caller frees out, also after -EINVAL. */
+/* The files, or other names, that an option lists. The caller frees out, also after -EINVAL. */
 int tls_file_names(const struct tls_error *e, const char *dashes, const char *option, const char *list,
 		   struct names *out);
 

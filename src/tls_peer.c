@@ -135,7 +135,7 @@ static const struct refusal REFUSALS[] = {
 	{ GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, GNUTLS_A_BAD_CERTIFICATE, "its issuer may not issue it" },
 };
 
-static int refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert)
+int tls_peer_refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert)
 {
 	struct tls_report *report = gnutls_session_get_ptr(s);
 	char *name = peer_name(s);
@@ -160,13 +160,13 @@ int tls_peer_verify(gnutls_session_t s)
 	purpose.data = client_oid;
 	rc = gnutls_certificate_verify_peers(s, &purpose, 1, &status);
 	if (rc < 0)
-		return refuse(s, gnutls_strerror(rc), GNUTLS_A_BAD_CERTIFICATE);
+		return tls_peer_refuse(s, gnutls_strerror(rc), GNUTLS_A_BAD_CERTIFICATE);
 	if (status == 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(REFUSALS) / sizeof(REFUSALS[0]); i++)
 		if ((status & REFUSALS[i].status) != 0)
-			return refuse(s, REFUSALS[i].why, REFUSALS[i].alert);
-	return refuse(s, "it is not trusted", GNUTLS_A_BAD_CERTIFICATE);
+			return tls_peer_refuse(s, REFUSALS[i].why, REFUSALS[i].alert);
+	return tls_peer_refuse(s, "it is not trusted", GNUTLS_A_BAD_CERTIFICATE);
 }
 
 /* ---- failures ---- */

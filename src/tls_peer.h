@@ -48,6 +48,8 @@ int tls_send_alert(int gnutls_error, gnutls_session_t s, const struct tls_report
 
 /* For tls.c. The session's user pointer is its tls_report. */
 int tls_peer_verify(gnutls_session_t s); /* for gnutls_certificate_set_verify_function */
+/* A certificate that is good, for another reason. What the verify function has to return then. */
+int tls_peer_refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert);
 void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity);
 
 #endif

@@ -11,7 +11,7 @@ import time
 
 import certs
 import clients
-from harness import DTLSD, case, check, check_equal, main
+from harness import DTLSD, case, check, check_equal, free_port, main
 
 
 def names(*paths):
@@ -76,6 +76,63 @@ def _(t):
     c.expect(r"alert certificate revoked|alert number 44")
     d.expect(r"handshake failed: client certificate refused: it is revoked \(CN=client")
     t.client(clients.openssl(d, cert=other)).ask("ping", r"^pong$")
+
+
+# ---- who may come in --------------------------------------------------------------------------------------
+
+
+def fingerprint(cert):
+    done = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", cert], check=True, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    return done.stdout.strip().split("=")[1]
+
+
+def denied(t, d, client, pair, pattern):
+    since = d.mark()
+    c = t.client(client(d, cert=pair))
+    c.expect(pattern)
+    d.expect(r"handshake failed: client certificate refused: it is none of those that are allowed \(CN=client",
+             since=since)
+
+
+@case("allowed names: others get access_denied, those with a certificate that fits come in, SIGHUP changes the list")
+def _(t):
+    meter = certs.make("meter", ["cn = meter", "dns_name = m7.meters.example", "signing_key", "tls_www_client"])
+    urn = certs.make("urn-client", ["cn = x", "uri = urn:dev:7", "signing_key", "tls_www_client"])
+    port = free_port()
+    cert, key = certs.pair("server")
+
+    def allow(names):
+        return t.file("dtlsd.conf", "\n".join([
+            "service a {", f"listen = 127.0.0.1:{port}", f'x509certfile = "{cert}"', f'x509keyfile = "{key}"',
+            f'x509cafile = "{certs.file("ca.pem")}"', "verify-client = required", f'allowed-names = "{names}"', "}", ""]))
+
+    d = t.daemon("--config", allow("*.meters.example,urn:dev:*"), addresses=[], port=port)
+    for client in (clients.openssl, clients.gnutls, clients.dtlsc):
+        t.client(client(d, cert=meter)).ask("ping", r"^pong$")
+    t.client(clients.openssl(d, cert=urn)).ask("ping", r"^pong$")
+    denied(t, d, clients.openssl, certs.pair("client"), r"alert number 49|access denied")
+    denied(t, d, clients.gnutls, certs.pair("client"), r"[Aa]ccess (was )?denied")
+    allow("client.*")
+    since = d.mark()
+    d.signal(signal.SIGHUP)
+    d.expect(r"notice: .*reloaded", since=since)
+    t.client(clients.openssl(d, cert=certs.pair("client"))).ask("ping", r"^pong$")
+    c = t.client(clients.openssl(d, cert=meter))
+    c.expect(r"alert number 49|access denied")
+
+
+@case("allowed fingerprints, beside allowed names and alone")
+def _(t):
+    meter = certs.make("meter", ["cn = meter", "dns_name = m7.meters.example", "signing_key", "tls_www_client"])
+    common = [*certs.server_options(), *certs.ca_options("required")]
+    d = t.daemon(*common, "--allowed-fingerprints", fingerprint(meter[0]))
+    t.client(clients.openssl(d, cert=meter)).ask("ping", r"^pong$")
+    denied(t, d, clients.openssl, certs.pair("client"), r"alert number 49|access denied")
+    d.stop()
+    d = t.daemon(*common, "--allowed-names", "client*", "--allowed-fingerprints", fingerprint(meter[0]))
+    for pair in (meter, certs.pair("client")):
+        t.client(clients.openssl(d, cert=pair)).ask("ping", r"^pong$")
 
 
 # ---- what runs out ----------------------------------------------------------------------------------------

@@ -143,8 +143,8 @@ static const struct bad BAD[] = {
 		     "same order" },
 	{ .cert = "@/server.pem,@/rsa.pem",
 	  .key = "@/server.key,",
-	  .message = "--x509keyfile @/server.key,: there is a comma with no name beside it; name a file there or remove "
-		     "it" },
+	  .message = "--x509keyfile @/server.key,: there is a comma with no name beside it; write one there or "
+		     "remove it" },
 	{ .cert = "@/server.pem,@/rsa.pem",
 	  .key = "@/rsa.key,@/server.key",
 	  .message =

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls_allowed.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include <gnutls/x509.h>
+
+#define NAME_SIZE 256 /* no longer ones are let in by their names */
+
+/* ---- loading ---- */
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Colons may stand between the bytes. */
+static bool parse_fingerprint(const char *text, uint8_t out[static TLS_FINGERPRINT_SIZE])
+{
+	for (unsigned i = 0; i < TLS_FINGERPRINT_SIZE; i++) {
+		int high, low;
+
+		if (i > 0 && *text == ':')
+			text++;
+		high = hex_digit(text[0]);
+		low = high < 0 ? -1 : hex_digit(text[1]);
+		if (low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+		text += 2;
+	}
+	return *text == '\0';
+}
+
+static int load_fingerprints(struct tls_allowed *a, const struct tls_error *e, const char *dashes, const char *list)
+{
+	struct names names;
+	int rc = tls_file_names(e, dashes, "allowed-fingerprints", list, &names);
+
+	for (unsigned i = 0; rc == 0 && i < names.count; i++)
+		if (parse_fingerprint(names.name[i], a->fingerprints[i]))
+			a->fingerprint_count++;
+		else
+			rc = tls_fail(e, "%sallowed-fingerprints: '%.100s' is no SHA-256 fingerprint, which has 64 "
+				      "hexadecimal digits; get one with: openssl x509 -noout -fingerprint -sha256 -in "
+				      "CERTIFICATE", dashes, names.name[i]);
+	names_free(&names);
+	return rc;
+}
+
+int tls_allowed_load(struct tls_allowed *a, const struct tls_error *e, const char *dashes, const char *names,
+		     const char *fingerprints)
+{
+	int rc = 0;
+
+	if (names != NULL)
+		rc = tls_file_names(e, dashes, "allowed-names", names, &a->names);
+	if (rc == 0 && fingerprints != NULL)
+		rc = load_fingerprints(a, e, dashes, fingerprints);
+	return rc;
+}
+
+void tls_allowed_clear(struct tls_allowed *a)
+{
+	names_free(&a->names);
+	a->fingerprint_count = 0;
+}
+
+/* ---- asking ---- */
+
+/* flags: of fnmatch. A name with a NUL inside is not what it seems. */
+static bool name_fits(const struct tls_allowed *a, const char name[static NAME_SIZE], size_t size, int flags)
+{
+	size_t len = strnlen(name, NAME_SIZE - 1);
+
+	if (len == 0 || len + 1 < size)
+		return false;
+	for (unsigned i = 0; i < a->names.count; i++)
+		if (fnmatch(a->names.name[i], name, flags) == 0)
+			return true;
+	return false;
+}
+
+static bool alternative_name_fits(const struct tls_allowed *a, gnutls_x509_crt_t crt)
+{
+	for (unsigned i = 0;; i++) {
+		char name[NAME_SIZE] = "";
+		size_t size = sizeof(name) - 1;
+		int type = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
+
+		if (type == GNUTLS_SAN_DNSNAME && name_fits(a, name, size, FNM_CASEFOLD))
+			return true;
+		if (type == GNUTLS_SAN_URI && name_fits(a, name, size, 0))
+			return true;
+		if (type < 0 && type != GNUTLS_E_SHORT_MEMORY_BUFFER)
+			return false;
+	}
+}
+
+static bool common_name_fits(const struct tls_allowed *a, gnutls_x509_crt_t crt)
+{
+	for (unsigned i = 0;; i++) {
+		char name[NAME_SIZE] = "";
+		size_t size = sizeof(name) - 1;
+		int rc = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, i, 0, name, &size);
+
+		if (rc >= 0 && name_fits(a, name, size, 0))
+			return true;
+		if (rc < 0 && rc != GNUTLS_E_SHORT_MEMORY_BUFFER)
+			return false;
+	}
+}
+
+static bool has_name(const struct tls_allowed *a, const gnutls_datum_t *der)
+{
+	gnutls_x509_crt_t crt;
+	bool found;
+
+	if (gnutls_x509_crt_init(&crt) < 0)
+		return false;
+	found = gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) >= 0 &&
+		(alternative_name_fits(a, crt) || common_name_fits(a, crt));
+	gnutls_x509_crt_deinit(crt);
+	return found;
+}
+
+static bool has_fingerprint(const struct tls_allowed *a, const gnutls_datum_t *der)
+{
+	uint8_t fingerprint[TLS_FINGERPRINT_SIZE];
+	size_t size = sizeof(fingerprint);
+
+	if (gnutls_fingerprint(GNUTLS_DIG_SHA256, der, fingerprint, &size) < 0)
+		return false;
+	for (unsigned i = 0; i < a->fingerprint_count; i++)
+		if (memcmp(a->fingerprints[i], fingerprint, sizeof(fingerprint)) == 0)
+			return true;
+	return false;
+}
+
+bool tls_allowed_has(const struct tls_allowed *a, const gnutls_datum_t *der)
+{
+	if (a->names.count == 0 && a->fingerprint_count == 0)
+		return true;
+	return has_fingerprint(a, der) || (a->names.count > 0 && has_name(a, der));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_allowed: which of the client certificates that the CAs have issued are let in, by their names or by
+ * themselves.
+ */
+#ifndef DTLSD_TLS_ALLOWED_H
+#define DTLSD_TLS_ALLOWED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+
+#include "tls_file.h"
+
+#define TLS_FINGERPRINT_SIZE 32
+
+struct tls_allowed { /* begins all zero: everybody is */
+	struct names names; /* patterns of the shell */
+	unsigned fingerprint_count;
+	uint8_t fingerprints[NAMES_MOST][TLS_FINGERPRINT_SIZE]; /* SHA-256 of a certificate in DER */
+};
+
+/* Of the settings of the same names, with commas between; NULL: not given. 0, or -EINVAL with the sentence in e. */
+int tls_allowed_load(struct tls_allowed *a, const struct tls_error *e, const char *dashes, const char *names,
+		     const char *fingerprints);
+/*
+ * A certificate in DER is one of the fingerprints, or one of its DNS names and URIs or its common name fits one of the
+ * patterns.
+ */
+bool tls_allowed_has(const struct tls_allowed *a, const gnutls_datum_t *der);
+void tls_allowed_clear(struct tls_allowed *a);
+
+#endif
