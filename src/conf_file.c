@@ -112,7 +112,8 @@ static const char *relative_list(struct conf *c, const char *path, const char *l
 		return conf_keep(c, list);
 	}
 	for (unsigned i = 0; i < names.count; i++) {
-		const char *one = conf_file_relative(c, path, names.name[i]);
+		const char *name = names.name[i];
+		const char *one = names_token(name) ? name : conf_file_relative(c, path, name);
 
 		if (!one || asprintf(&longer, "%s%s%s", joined ? joined : "", joined ? "," : "", one) < 0)
 			longer = NULL;

@@ -31,3 +31,8 @@ void names_free(struct names *n)
 	n->text = NULL;
 	n->count = 0;
 }
+
+bool names_token(const char *name)
+{
+	return strncasecmp(name, "pkcs11:", strlen("pkcs11:")) == 0;
+}

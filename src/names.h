@@ -5,6 +5,8 @@
 #ifndef DTLSD_NAMES_H
 #define DTLSD_NAMES_H
 
+#include <stdbool.h>
+
 #define NAMES_MOST 128
 
 struct names {
@@ -18,5 +20,8 @@ struct names {
  */
 int names_parse(struct names *out, const char *list);
 void names_free(struct names *n);
+
+/* Of an object in a PKCS#11 token (RFC 7512), not of a file. */
+bool names_token(const char *name);
 
 #endif

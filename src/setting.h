@@ -13,7 +13,7 @@
 enum setting_kind {
 	SETTING_TEXT,    /* const char * */
 	SETTING_FILE,    /* const char *: a path, in a file relative to the directory of that file */
-	SETTING_FILES,   /* const char *: several of them, with commas between */
+	SETTING_FILES,   /* const char *: several of them, with commas between; or objects in PKCS#11 tokens */
 	SETTING_NUMBER,  /* uint32_t */
 	SETTING_CHOICE,  /* uint32_t: the place among the words of .argument */
 	SETTING_FLAG,    /* bool; on the command line without an argument, in a file yes or no */

@@ -40,6 +40,7 @@ struct tls {
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
 	struct tls_allowed allowed;
+	gnutls_datum_t pin; /* of keys in tokens, which may be asked for at any time */
 	unsigned mtu; /* for GnuTLS, see MTU_SMALL */
 };
 
@@ -143,6 +144,15 @@ static int load_pairs(struct loader *l, const struct names *keyfiles, const char
 	return 0;
 }
 
+static bool any_token(const struct names *keyfiles)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < keyfiles->count; i++)
+		any |= names_token(keyfiles->name[i]);
+	return any;
+}
+
 static int load_certificates(struct loader *l)
 {
 	struct tls *t = l->tls;
@@ -161,7 +171,10 @@ static int load_certificates(struct loader *l)
 		rc = tls_cert_password(&l->error, l->o->key_password, &password);
 	if (rc == 0)
 		rc = load_pairs(l, &keyfiles, (const char *)password.data);
-	tls_wipe(&password);
+	if (rc == 0 && any_token(&keyfiles))
+		t->pin = password;
+	else
+		tls_wipe(&password);
 	names_free(&keyfiles);
 	return rc;
 }
@@ -354,6 +367,7 @@ void tls_unref(struct tls *t)
 		gnutls_certificate_free_credentials(t->certificate);
 	if (t->psk != NULL)
 		gnutls_psk_free_server_credentials(t->psk);
+	tls_wipe(&t->pin);
 	psk_free(t->psk_table);
 	expiry_clear(&t->expiry);
 	tls_allowed_clear(&t->allowed);

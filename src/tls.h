@@ -22,12 +22,14 @@ enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_R
 
 struct tls_options {
 	/* Of these four each lists as many files as are wanted, with commas between. */
+	/* Of the first two each name may also be a PKCS#11 URI. */
 	const char *x509certfile;  /* PEM chain, leaf first. With x509keyfile, or both NULL */
 	const char *x509keyfile;   /* one for each certificate, in the same order */
 	const char *ocsp_response; /* DER or PEM; to be stapled, each about one of the certificates; or NULL */
 	const char *x509crlfile;   /* PEM; revocation lists of the CAs, or NULL */
 
-	const char *key_password; /* a file with the password of all encrypted keys on its first line, or NULL */
+	/* A file whose first line is the password of all encrypted keys, and the PIN of tokens, or NULL. */
+	const char *key_password;
 	const char *x509cafile;    /* PEM; what client certificates are verified with */
 	const char *allowed_names; /* of client certificates: patterns with commas between; NULL: all, or */
 	const char *allowed_fingerprints; /* SHA-256 of them in hexadecimal, likewise */

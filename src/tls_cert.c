@@ -2,6 +2,7 @@
 #include "tls_cert.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <gnutls/abstract.h>
@@ -10,6 +11,10 @@
 #include "clock.h"
 #include "log.h"
 #include "tls_chain.h"
+#include "tls_token.h"
+
+#define NAMES_SERVED 32
+#define NAME_SIZE 256
 
 /* One tls_cert_load under way. */
 struct job {
@@ -139,7 +144,18 @@ static int check_keys(const struct job *j, const struct tls_chain *chain)
 	return 0;
 }
 
-static int set_key_pair(const struct job *j, const struct tls_chain *chain)
+static int explain_pair(const struct job *j, int error)
+{
+	if (error == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return tls_fail(
+		    j->e,
+		    "%s: this private key does not belong to the first certificate of %s; give the two "
+		    "that were made together",
+		    j->pair->keyfile, j->pair->certfile);
+	return tls_fail(j->e, "%s with %s: %s", j->pair->certfile, j->pair->keyfile, gnutls_strerror(error));
+}
+
+static int set_file_key(const struct job *j, const struct tls_chain *chain)
 {
 	gnutls_datum_t pem;
 	gnutls_x509_privkey_t key;
@@ -153,15 +169,65 @@ static int set_key_pair(const struct job *j, const struct tls_chain *chain)
 		return rc;
 	rc = gnutls_certificate_set_x509_key(j->into, chain->certs, (int)chain->count, key);
 	gnutls_x509_privkey_deinit(key);
-	if (rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
-		return tls_fail(
-		    j->e,
-		    "%s: this private key does not belong to the first certificate of %s; give the two "
-		    "that were made together",
-		    j->pair->keyfile, j->pair->certfile);
+	return rc < 0 ? explain_pair(j, rc) : 0;
+}
+
+/* Those that clients may ask for (SNI), which GnuTLS takes from the certificate only beside a key of a file. */
+static unsigned served_names(gnutls_x509_crt_t leaf, char names[static NAMES_SERVED][NAME_SIZE])
+{
+	size_t size = NAME_SIZE;
+	unsigned n = 0;
+	int type = 0;
+
+	for (unsigned i = 0; n < NAMES_SERVED && (type >= 0 || type == GNUTLS_E_SHORT_MEMORY_BUFFER); i++) {
+		size = NAME_SIZE;
+		type = gnutls_x509_crt_get_subject_alt_name(leaf, i, names[n], &size, NULL);
+		n += type == GNUTLS_SAN_DNSNAME;
+	}
+	size = NAME_SIZE;
+	if (n == 0 && gnutls_x509_crt_get_dn_by_oid(leaf, GNUTLS_OID_X520_COMMON_NAME, 0, 0, names[0], &size) >= 0)
+		n = 1;
+	return n;
+}
+
+/* What the credentials take, they free; what they refuse is freed here. */
+static int give_token_key(const struct job *j, const struct tls_chain *chain, gnutls_pcert_st *certs,
+			  gnutls_privkey_t key)
+{
+	char text[NAMES_SERVED][NAME_SIZE];
+	const char *names[NAMES_SERVED];
+	unsigned name_count = served_names(chain->certs[0], text), count = chain->count;
+	int rc = gnutls_pcert_import_x509_list(certs, chain->certs, &count, 0);
+
+	for (unsigned i = 0; i < name_count; i++)
+		names[i] = text[i];
 	if (rc < 0)
-		return tls_fail(j->e, "%s with %s: %s", j->pair->certfile, j->pair->keyfile, gnutls_strerror(rc));
-	return 0;
+		return rc;
+	rc = gnutls_certificate_set_key(j->into, names, (int)name_count, certs, (int)count, key);
+	for (unsigned i = 0; rc < 0 && i < count; i++)
+		gnutls_pcert_deinit(&certs[i]);
+	return rc;
+}
+
+static int set_token_key(const struct job *j, const struct tls_chain *chain)
+{
+	const struct tls_token token = { j->pair->keyfile, j->pair->password, j->pair->dashes };
+	gnutls_pcert_st *certs = calloc(chain->count, sizeof(*certs));
+	gnutls_privkey_t key;
+	int rc;
+
+	if (certs == NULL)
+		return tls_fail(j->e, "out of memory");
+	rc = tls_token_key(j->e, &token, &key);
+	if (rc == 0) {
+		rc = give_token_key(j, chain, certs, key);
+		if (rc < 0) {
+			gnutls_privkey_deinit(key);
+			rc = explain_pair(j, rc);
+		}
+	}
+	free(certs);
+	return rc < 0 ? rc : 0;
 }
 
 static size_t der_size(const struct tls_chain *chain)
@@ -184,7 +250,7 @@ static int use_chain(const struct job *j, const struct tls_chain *chain)
 	if (rc == 0)
 		rc = check_keys(j, chain);
 	if (rc == 0)
-		rc = set_key_pair(j, chain);
+		rc = names_token(j->pair->keyfile) ? set_token_key(j, chain) : set_file_key(j, chain);
 	if (rc == 0)
 		rc = note_dates(j, chain);
 	if (rc < 0)
@@ -194,18 +260,28 @@ static int use_chain(const struct job *j, const struct tls_chain *chain)
 	return 0;
 }
 
+static int load_chain(const struct tls_error *e, const struct tls_pair *pair, struct tls_chain *out)
+{
+	const struct tls_token token = { pair->certfile, pair->password, pair->dashes };
+	gnutls_datum_t pem;
+	int rc;
+
+	if (names_token(pair->certfile))
+		return tls_token_chain(e, &token, out);
+	rc = tls_file_read(e, pair->certfile, "certificate", false, &pem);
+	if (rc == 0)
+		rc = tls_chain_parse(e, pair->certfile, &pem, GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED, out);
+	tls_wipe(&pem);
+	return rc;
+}
+
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
 		  struct expiry *expiry, struct tls_cert *out)
 {
 	const struct job j = { e, pair, into, expiry, out };
 	struct tls_chain chain = { NULL, 0 };
-	gnutls_datum_t pem;
-	int rc = tls_file_read(e, pair->certfile, "certificate", false, &pem);
+	int rc = load_chain(e, pair, &chain);
 
-	if (rc < 0)
-		return rc;
-	rc = tls_chain_parse(e, pair->certfile, &pem, GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED, &chain);
-	tls_wipe(&pem);
 	if (rc == 0)
 		rc = use_chain(&j, &chain);
 	tls_chain_free(&chain);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_cert: a certificate of the server's own, with its chain and its private key.
+ * tls_cert: a certificate of the server's own, with its chain and its private key, in files or in PKCS#11 tokens.
  */
 #ifndef DTLSD_TLS_CERT_H
 #define DTLSD_TLS_CERT_H
@@ -15,7 +15,7 @@
 struct tls_pair {
 	const char *certfile; /* PEM chain, the server's own first */
 	const char *keyfile;  /* PEM */
-	const char *password; /* of a key that is encrypted; NULL: none is known */
+	const char *password; /* of a key that is encrypted, or the PIN of a token: see tls_token.h; NULL: none is known */
 	const char *dashes;   /* before the names of options in messages */
 };
 
@@ -30,8 +30,8 @@ struct tls_cert {
 int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_t *out);
 
 /*
- * Checks both files and gives them to the credentials. Warns (log) of certificates that are not valid yet. 0, or -EINVAL
- * with the sentence in e.
+ * Checks both and gives them to the credentials. Warns (log) of certificates that are not valid yet. 0, or -EINVAL with
+ * the sentence in e.
  */
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
 		  struct expiry *expiry, struct tls_cert *out);

@@ -11,7 +11,7 @@ import time
 
 import certs
 import clients
-from harness import DTLSD, case, check, check_equal, free_port, main
+from harness import DTLSD, case, check, check_equal, free_port, main, skip
 
 
 def names(*paths):
@@ -105,7 +105,8 @@ def _(t):
     def allow(names):
         return t.file("dtlsd.conf", "\n".join([
             "service a {", f"listen = 127.0.0.1:{port}", f'x509certfile = "{cert}"', f'x509keyfile = "{key}"',
-            f'x509cafile = "{certs.file("ca.pem")}"', "verify-client = required", f'allowed-names = "{names}"', "}", ""]))
+            f'x509cafile = "{certs.file("ca.pem")}"', "verify-client = required", f'allowed-names = "{names}"', "}",
+            ""]))
 
     d = t.daemon("--config", allow("*.meters.example,urn:dev:*"), addresses=[], port=port)
     for client in (clients.openssl, clients.gnutls, clients.dtlsc):
@@ -170,6 +171,91 @@ def _(t):
                      "--x509keyfile", names(encrypted, certs.file("rsa-server-key.pem")), "--key-password", password)
         check(key_seen(t, d) == "ECDSA", "the key was not used")
         d.stop()
+
+
+# ---- PKCS#11 ----------------------------------------------------------------------------------------------
+
+PIN = "2468"
+
+
+def run(t, env, *argv):
+    try:
+        done = subprocess.run(argv, env=dict(os.environ, **env), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)
+    except FileNotFoundError:
+        skip(f"no {argv[0]}")
+    check(done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def token(t, **objects):
+    """A token of SoftHSM with these pairs in it, by label: what is to be added to the environment."""
+    store = os.path.join(t.dir(), "tokens")
+    os.makedirs(store, exist_ok=True)
+    env = {"SOFTHSM2_CONF": t.file("softhsm2.conf", f"directories.tokendir = {store}\nobjectstore.backend = file\n")}
+    run(t, env, "softhsm2-util", "--init-token", "--free", "--label", "dtlsd", "--pin", PIN, "--so-pin", "13579")
+    if "token=dtlsd" not in run(t, env, "p11tool", "--list-token-urls"):
+        skip("p11-kit does not know of SoftHSM")
+    what = [("issuer", "--load-certificate=" + certs.file("intermediate.pem"))]
+    for label, (cert, key) in objects.items():
+        what += [(label, "--load-certificate=" + cert), (label, "--load-privkey=" + key)]
+    for label, load in what:
+        run(t, env, "p11tool", "--login", "--set-pin=" + PIN, "--batch", "--write", load, "--label=" + label,
+            "pkcs11:token=dtlsd")
+    return env
+
+
+def in_token(label, kind):
+    return f"pkcs11:token=dtlsd;object={label};type={kind}"
+
+
+def pin_file(t, pin=PIN):
+    path = t.file("pin", pin + "\n")
+    os.chmod(path, 0o600)
+    return path
+
+
+@case("PKCS#11: keys and certificates in a token, by key type and by name, over SIGHUP", seconds=60)
+def _(t):
+    named = certs.make("first.example", ["cn = first.example", "dns_name = first.example", "signing_key",
+                                         "tls_www_server"])
+    env = token(t, rsa=certs.pair("rsa-server"), ec=certs.pair("server"), named=named)
+    d = t.daemon("--x509certfile", names(certs.file("server.pem"), *[in_token(x, "cert") for x in ("rsa", "named")]),
+                 "--x509keyfile", names(*[in_token(x, "private") for x in ("ec", "rsa", "named")]),
+                 "--key-password", pin_file(t), env=env)
+    for _ in range(2):
+        check_equal(key_seen(t, d, "-sigalgs", "ECDSA+SHA256"), "ECDSA", "signature")
+        check_equal(key_seen(t, d, "-sigalgs", "RSA+SHA256"), "RSA", "signature")
+        c = t.client(clients.openssl(d, more=("-servername", "first.example")))
+        c.expect(r"^subject=CN = first\.example$")
+        c.ask("ping", r"^pong$")
+        since = d.mark()
+        d.signal(signal.SIGHUP)
+        d.expect(r"notice: .*reloaded", since=since)
+
+
+@case("PKCS#11: a wrong PIN, no PIN and an object that is not there are told, and a URI in dtlsd.conf is no path")
+def _(t):
+    env = token(t, ec=certs.pair("server"))
+    uri = in_token("ec", "private")
+
+    def refused(pattern, *options):
+        p = t.process([DTLSD, "--check", *options], env=env)
+        p.expect("error: .*" + pattern)
+        check_equal(p.wait(), 1, "exit status")
+
+    key = "--x509certfile", certs.file("server.pem"), "--x509keyfile"
+    refused(r"object=ec;type=private: .*PIN", *key, uri, "--key-password", pin_file(t, "1111"))
+    refused(r"object=ec;type=private: .*PIN", *key, uri)
+    refused(r"object=none;type=private: .*p11tool --list-all", *key, in_token("none", "private"), "--key-password",
+            pin_file(t))
+    refused(r"object=ec;type=private: this private key does not belong to the first certificate of .*rsa-server\.pem",
+            "--x509certfile", certs.file("rsa-server.pem"), "--x509keyfile", uri, "--key-password", pin_file(t))
+    path = t.file("dtlsd.conf", f'service a {{\nlisten = "127.0.0.1:9"\nx509certfile = "{in_token("ec", "cert")}"\n'
+                  f'x509keyfile = "{uri}"\nkey-password = pin\n}}\n')
+    p = t.process([DTLSD, "--check", "--config", path], env=env)
+    p.expect("notice: all is well")
+    check_equal(p.wait(), 0, "exit status")
 
 
 # ---- many pre-shared keys ---------------------------------------------------------------------------------

@@ -41,6 +41,16 @@ static void empty_names_are_refused(void **state)
 	}
 }
 
+static void a_uri_names_what_is_in_a_token(void **state)
+{
+	(void)state;
+	assert_true(names_token("pkcs11:token=x;object=y"));
+	assert_true(names_token("PKCS11:"));
+	assert_false(names_token("pkcs11"));
+	assert_false(names_token("./pkcs11:x"));
+	assert_false(names_token(""));
+}
+
 static void there_is_room_for_so_many_and_no_more(void **state)
 {
 	char text[2 * NAMES_MOST + 3];
@@ -63,6 +73,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commas_part_names_and_nothing_else_does),
 		cmocka_unit_test(empty_names_are_refused),
+		cmocka_unit_test(a_uri_names_what_is_in_a_token),
 		cmocka_unit_test(there_is_room_for_so_many_and_no_more),
 	};
 
