@@ -95,7 +95,7 @@ static void peer_init(struct bench *b, enum who who)
 	record_init(&p->s.record, RECORD_AES_128_GCM, &up, EPOCH_1, &down, EPOCH_1);
 	record_init(&p->far, RECORD_AES_128_GCM, &down, EPOCH_1, &up, EPOCH_1);
 	if (who == ASKER)
-		p->s.identity = "CN=the \xc3\xa4sker";
+		p->s.names = "CN=the \xc3\xa4sker";
 	table_insert(b->bus.sessions, &p->s.node);
 }
 

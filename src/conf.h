@@ -43,6 +43,7 @@ struct conf_service {
 	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
 	const char *pskpasswd;
 	const char *priority;
+	const char *alpn;       /* protocols, with commas between */
 	const char *forward;    /* its backends */
 	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
 	uint32_t forward_move;  /* 0: yes, 1: no */

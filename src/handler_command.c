@@ -41,15 +41,13 @@ static void do_echo(struct session *s, const char *text, size_t len)
 static void do_whoami(struct session *s, const char *text, size_t len)
 {
 	char peer[ADDR_TEXT_MAX], line[ANSWER_MAX];
-	const char *identity = session_identity(s);
+	const char *identity = session_identity(s), *alpn = session_alpn(s);
 
 	(void)text;
 	(void)len;
 	addr_format(session_peer(s), peer);
-	if (identity)
-		snprintf(line, sizeof(line), "%s %s\n", peer, identity);
-	else
-		snprintf(line, sizeof(line), "%s\n", peer);
+	snprintf(line, sizeof(line), "%s%s%s%s%s\n", peer, identity ? " " : "", identity ? identity : "",
+		 alpn ? ", ALPN " : "", alpn ? alpn : "");
 	say(s, line);
 }
 
@@ -92,7 +90,7 @@ static const struct command {
 } commands[] = {
 	{ "ping", false, do_ping, "ping        answers pong" },
 	{ "echo", true, do_echo, "echo TEXT   answers TEXT" },
-	{ "whoami", false, do_whoami, "whoami      your address and port, and your identity if you have one" },
+	{ "whoami", false, do_whoami, "whoami      your address and port, your identity if you have one, the protocol" },
 	{ "stats", false, do_stats, "stats       the number of sessions and some of them" },
 	{ "bc", true, do_bc, "bc TEXT     sends TEXT to all clients" },
 	{ "help", false, do_help, "help        this list" },

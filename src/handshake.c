@@ -555,6 +555,7 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	gnutls_memset(&in, 0, sizeof(in));
 	gnutls_memset(&outgoing, 0, sizeof(outgoing));
 	out->identity = tls_identity(h->session);
+	tls_about_alpn(h->session, out->alpn);
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));
 	out->mtu = h->out.mtu;

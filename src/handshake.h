@@ -81,6 +81,7 @@ void handshake_too_large(struct handshake *h, size_t mtu);
 struct handshake_result {
 	struct record_state record;
 	char *identity;        /* NULL: nobody in particular. malloc'd */
+	char alpn[TLS_ALPN_MOST + 1]; /* "": no protocol was agreed on */
 	size_t mtu;
 	bool resumed;
 	const char *kx;        /* static names, for the log */

@@ -253,7 +253,7 @@ static struct session *found_session(struct peers *p, struct handshake *h, struc
 
 	if (!handshake_finish(h, result))
 		return NULL;
-	s = session_new(p->env, &result->record, result->identity);
+	s = session_new(p->env, &result->record, result->identity, *result->alpn ? result->alpn : NULL);
 	explicit_bzero(&result->record, sizeof(result->record));
 	free(result->identity);
 	if (!s) {
@@ -295,9 +295,10 @@ static void promote(struct peers *p, struct handshake *h)
 		metric_inc(p->env->metrics, METRIC_handshake_resumed);
 	metric_inc(p->env->metrics, METRIC_session_opened);
 	if (log_level() >= LOG_INFO_)
-		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s", result.kx,
+		log_write(LOG_INFO_, &early.flow, "session opened: %s, %s%s%s%s%s%s", result.kx,
 			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
-			  s->identity ? ", " : "", s->identity ? s->identity : "");
+			  session_identity(s) ? ", " : "", session_identity(s) ? session_identity(s) : "",
+			  session_alpn(s) ? ", ALPN " : "", session_alpn(s) ? session_alpn(s) : "");
 	open_session(s, h);
 	peers_settle_session(p, s);
 	handshake_early(h, early_record, &early);

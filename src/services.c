@@ -61,6 +61,7 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 		.allowed_fingerprints = c->allowed_fingerprints,
 		.pskpasswd = c->pskpasswd,
 		.priority = c->priority,
+		.alpn = c->alpn,
 		.verify_client = (enum verify_client)c->verify_client,
 		.dashes = conf->file ? "" : "--",
 	};

@@ -108,22 +108,36 @@ static void *store_get(struct session_store *st, size_t size)
 	return *pool ? pool_get(*pool) : NULL;
 }
 
-struct session *session_new(struct env *env, const struct record_state *record, const char *identity)
+static void write_names(char *out, const char *identity, const char *alpn)
+{
+	char *end = stpcpy(out, identity ? identity : "");
+
+	if (alpn)
+		strcpy(end + 1, alpn);
+}
+
+struct session *session_new(struct env *env, const struct record_state *record, const char *identity,
+			    const char *alpn)
 {
 	size_t keys = record_size(record->cipher), size = offsetof(struct session, record) + keys;
-	size_t name = identity ? strlen(identity) + 1 : 0;
-	bool inside = size + name <= STORE_MAX;
-	char *copy = inside ? NULL : strdup(identity);
-	struct session *s = inside || copy ? store_get(env->store, inside ? size + name : size) : NULL;
+	size_t names = (identity ? strlen(identity) + 1 : alpn != NULL) + (alpn ? strlen(alpn) + 1 : 0);
+	bool inside = size + names <= STORE_MAX;
+	char *apart = inside ? NULL : malloc(names);
+	struct session *s = inside || apart ? store_get(env->store, inside ? size + names : size) : NULL;
 
 	if (!s) {
-		free(copy);
+		free(apart);
 		return NULL;
 	}
 	memcpy(&s->record, record, keys);
-	if (name)
-		s->identity = inside ? memcpy((char *)s + size, identity, name) : copy;
-	s->store_class = (uint8_t)store_class(inside ? size + name : size);
+	if (names) {
+		char *at = inside ? (char *)s + size : apart;
+
+		write_names(at, identity, alpn);
+		s->names = at;
+		s->alpn = alpn != NULL;
+	}
+	s->store_class = (uint8_t)store_class(inside ? size + names : size);
 	s->env = env;
 	s->opened_at = (uint32_t)(env->now / 1000);
 	s->answered_at = (uint32_t)env->now - ASK_AGAIN_MS;
@@ -135,8 +149,8 @@ void session_free(struct session *s)
 {
 	size_t size = (s->store_class + 1U) * (size_t)STORE_STEP;
 
-	if (s->identity && (uintptr_t)s->identity - (uintptr_t)s >= size)
-		free((void *)(uintptr_t)s->identity);
+	if (s->names && (uintptr_t)s->names - (uintptr_t)s >= size)
+		free((void *)(uintptr_t)s->names);
 	pool_put(s->env->store->pool[s->store_class], s);
 }
 
@@ -396,7 +410,12 @@ const struct addr *session_peer(const struct session *s)
 
 const char *session_identity(const struct session *s)
 {
-	return s->identity;
+	return s->names && *s->names ? s->names : NULL;
+}
+
+const char *session_alpn(const struct session *s)
+{
+	return s->alpn ? s->names + strlen(s->names) + 1 : NULL;
 }
 
 struct env *session_env(const struct session *s)

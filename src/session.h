@@ -33,13 +33,13 @@ enum session_end {
  *
  * Memory is what bounds the number of sessions, and the cache what a record costs when there are many: with
  * AES-128-GCM this takes 256 bytes, four cache lines. A record needs the first (to find it) and the last two. What
- * comes behind record's keys is not there; an identity that is short lies in its place.
+ * comes behind record's keys is not there; names that are short lie in its place.
  */
 struct session {
 	struct table_node node;
 	/* what comes and goes with the session */
 	struct timer timer;
-	const char *identity;  /* NULL: nobody in particular */
+	const char *names;     /* the identity ("": nobody), and behind its NUL the protocol; NULL: neither */
 	void *state;           /* the handler's */
 	uint64_t hello_tag;    /* of the ClientHello random: tells a late copy from a restart */
 	uint32_t serial;       /* tells it from the one before of the same flow */
@@ -54,19 +54,24 @@ struct session {
 	uint32_t heard_at;     /* in units of SESSION_HEARD_MS, rounded up */
 	uint8_t end;           /* enum session_end */
 	bool rival;            /* a handshake of the same flow is under way beside it */
-	bool opened;           /* the handler has it */
+	bool opened : 1;       /* the handler has it */
+	bool alpn : 1;         /* a protocol is behind the identity */
 	uint8_t store_class;   /* the store's */
 	struct record_state record; /* last */
 };
 
 #define SESSION_HEARD_MS 10 /* 32 bits of them are more than a year, the longest idle time-out */
 
-/* Where a worker keeps its sessions, env->store: each takes what its cipher and its identity need. */
+/* Where a worker keeps its sessions, env->store: each takes what its cipher and its names need. */
 struct session_store;
 struct session_store *session_store_new(void);      /* NULL: out of memory */
 void session_store_free(struct session_store *st);  /* asserts that no session is out */
-/* Opened and heard of now; record and identity (NULL: nobody) are copied. The rest is zero. NULL: out of memory. */
-struct session *session_new(struct env *env, const struct record_state *record, const char *identity);
+/*
+ * Opened and heard of now; record, identity (NULL: nobody) and alpn (NULL: no protocol) are copied. The rest is zero.
+ * NULL: out of memory.
+ */
+struct session *session_new(struct env *env, const struct record_state *record, const char *identity,
+			    const char *alpn);
 void session_free(struct session *s); /* after session_release */
 /* Our last flight, for the peer that asks for it again; it is the session's from then on. mtu: what it is cut for. */
 void session_keep_final(struct session *s, struct flight *final, size_t mtu);
@@ -113,6 +118,7 @@ uint64_t session_age(const struct session *s); /* s */
 uint64_t session_records_out(const struct session *s);
 const struct addr *session_peer(const struct session *s);
 const char *session_identity(const struct session *s); /* NULL: nobody in particular */
+const char *session_alpn(const struct session *s);     /* the application protocol; NULL: none was agreed on */
 struct env *session_env(const struct session *s);
 void session_set_state(struct session *s, void *state);
 void *session_state(const struct session *s);

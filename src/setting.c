@@ -52,6 +52,8 @@ const struct setting settings[] = {
 	     "pre-shared keys, one identity:hexkey a line, as psktool writes them"),
 	{ "priority", 0, SETTING_TEXT, BOTH, SERVICE(priority), 0, 0, 0, "STRING",
 	  "GnuTLS priority string (X25519 and AES-GCM first, AEAD only)" },
+	{ "alpn", 0, SETTING_TEXT, BOTH, SERVICE(alpn), 0, 0, 0, "NAME[,NAME]...",
+	  "application protocols (ALPN) that clients may ask for, the most wanted first" },
 	{ "forward", 0, SETTING_TEXT, BOTH, SERVICE(forward), 0, 0, 0, "BACKEND,...",
 	  "hand records to HOST:PORT[*WEIGHT] or unix:/PATH, and answers back" },
 	CHOICE("forward-proxy", BOTH, SERVICE(forward_proxy), 0, "none|first|every",

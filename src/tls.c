@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tls.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "log.h"
 #include "psk.h"
 #include "resumption.h"
+#include "tls_about.h"
 #include "tls_allowed.h"
 #include "tls_cert.h"
 #include "tls_file.h"
@@ -28,6 +30,7 @@
 #define MTU_SMALL_CHAIN 700 /* bytes of DER that fit into one record of it, with headers */
 #define VERIFY_BITS_MAX 8192 /* a stranger's certificate must not choose how long we compute */
 #define VERIFY_DEPTH_MAX 8
+#define ALPN_MOST 8 /* that GnuTLS takes */
 
 /* Nothing but the count changes after tls_load, so the workers need no lock. */
 struct tls {
@@ -37,6 +40,7 @@ struct tls {
 	gnutls_certificate_credentials_t certificate; /* NULL: PSK only */
 	gnutls_psk_server_credentials_t psk;          /* NULL: certificates only */
 	struct psk_table *psk_table;
+	struct names alpn;
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
 	struct tls_allowed allowed;
@@ -254,6 +258,25 @@ static int load_priority(struct loader *l)
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
 }
 
+static int load_alpn(struct loader *l)
+{
+	struct names *names = &l->tls->alpn;
+	int rc = names_parse(names, l->o->alpn);
+
+	if (rc == -ENOMEM)
+		return tls_fail(&l->error, "out of memory for the names of alpn");
+	if (rc == -EINVAL)
+		return tls_fail(&l->error, "%salpn %s: one of the names is empty; write them as: coap,h3", l->dashes,
+				l->o->alpn);
+	if (rc < 0 || names->count > ALPN_MOST)
+		return tls_fail(&l->error, "%salpn %s: more than %d names; leave some out", l->dashes, l->o->alpn, ALPN_MOST);
+	for (unsigned i = 0; i < names->count; i++)
+		if (strlen(names->name[i]) > TLS_ALPN_MOST)
+			return tls_fail(&l->error, "%salpn: the name %s has more than %d bytes; take a shorter one",
+					l->dashes, names->name[i], TLS_ALPN_MOST);
+	return 0;
+}
+
 static int check_options(const struct loader *l)
 {
 	const struct tls_options *o = l->o;
@@ -309,6 +332,8 @@ static int load_all(struct loader *l)
 		rc = load_allowed(l);
 	if (rc == 0 && o->pskpasswd != NULL)
 		rc = load_psk(l);
+	if (rc == 0 && o->alpn != NULL)
+		rc = load_alpn(l);
 	if (rc == 0)
 		rc = load_priority(l);
 	if (rc == 0)
@@ -371,11 +396,24 @@ void tls_unref(struct tls *t)
 	psk_free(t->psk_table);
 	expiry_clear(&t->expiry);
 	tls_allowed_clear(&t->allowed);
+	names_free(&t->alpn);
 	tls_share_clear(&t->share);
 	free(t);
 }
 
 /* ---- sessions ---- */
+
+/* A client that asks for none goes on without; one that asks for others only is refused (RFC 7301 3.2). */
+static int set_alpn(const struct tls *t, gnutls_session_t s)
+{
+	gnutls_datum_t names[ALPN_MOST];
+
+	for (unsigned i = 0; i < t->alpn.count; i++) {
+		names[i].data = (unsigned char *)(uintptr_t)t->alpn.name[i]; /* it is copied */
+		names[i].size = (unsigned)strlen(t->alpn.name[i]);
+	}
+	return gnutls_alpn_set_protocols(s, names, t->alpn.count, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
+}
 
 static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 {
@@ -385,6 +423,8 @@ static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 		rc = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->certificate);
 	if (rc >= 0 && t->psk != NULL)
 		rc = gnutls_credentials_set(s, GNUTLS_CRD_PSK, t->psk);
+	if (rc >= 0 && t->alpn.count > 0)
+		rc = set_alpn(t, s);
 	if (rc >= 0 && t->share.lifetime_s > 0)
 		rc = gnutls_session_ticket_enable_server(s, &t->share.ticket_key);
 	if (rc < 0)

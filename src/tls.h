@@ -35,6 +35,7 @@ struct tls_options {
 	const char *allowed_fingerprints; /* SHA-256 of them in hexadecimal, likewise */
 	const char *pskpasswd;     /* psktool's format: "identity:hexkey" lines, '#' comments */
 	const char *priority;      /* NULL: TLS_PRIORITY_DEFAULT */
+	const char *alpn;          /* protocols (RFC 7301) with commas between, the most wanted first; NULL: none */
 	enum verify_client verify_client;
 	const char *dashes;        /* before the names of options in messages: "" for those of a file; NULL: "--" */
 };

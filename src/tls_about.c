@@ -5,10 +5,15 @@
 
 #include <gnutls/x509.h>
 
-static void copy_text(char out[static TLS_ABOUT_TEXT], const void *text, size_t len)
+void tls_about_alpn(gnutls_session_t s, char out[static TLS_ALPN_MOST + 1])
 {
-	if (len < TLS_ABOUT_TEXT && !memchr(text, 0, len))
-		memcpy(out, text, len);
+	gnutls_datum_t alpn;
+
+	out[0] = '\0';
+	if (gnutls_alpn_get_selected_protocol(s, &alpn) < 0 || alpn.size > TLS_ALPN_MOST)
+		return;
+	memcpy(out, alpn.data, alpn.size);
+	out[alpn.size] = '\0';
 }
 
 static void take_server_name(gnutls_session_t s, struct tls_about *out)
@@ -47,13 +52,11 @@ static void take_psk_identity(gnutls_session_t s, struct tls_about *out)
 void tls_about(gnutls_session_t s, struct tls_about *out)
 {
 	const gnutls_datum_t *peer;
-	gnutls_datum_t alpn;
 	const char *cipher;
 
 	memset(out, 0, sizeof(*out));
 	take_server_name(s, out);
-	if (gnutls_alpn_get_selected_protocol(s, &alpn) >= 0)
-		copy_text(out->alpn, alpn.data, alpn.size);
+	tls_about_alpn(s, out->alpn);
 	cipher = gnutls_ciphersuite_get(s);
 	if (cipher && strlen(cipher) < sizeof(out->cipher))
 		strcpy(out->cipher, cipher);

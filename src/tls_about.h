@@ -10,11 +10,12 @@
 #include <gnutls/gnutls.h>
 
 #define TLS_ABOUT_TEXT 256
+#define TLS_ALPN_MOST 31 /* bytes of a protocol's name: GnuTLS takes no longer ones */
 
 /* Texts are "" and lengths 0 where there is nothing to say, or more than has room. */
 struct tls_about {
 	char server_name[TLS_ABOUT_TEXT]; /* that the client asked for (RFC 6066 3) */
-	char alpn[TLS_ABOUT_TEXT];        /* RFC 7301 */
+	char alpn[TLS_ALPN_MOST + 1];     /* the protocol that was agreed on (RFC 7301) */
 	char common_name[TLS_ABOUT_TEXT]; /* of its certificate */
 	char cipher[64];                  /* the suite */
 	uint8_t psk_identity[TLS_ABOUT_TEXT];
@@ -24,5 +25,7 @@ struct tls_about {
 
 /* After a handshake. */
 void tls_about(gnutls_session_t s, struct tls_about *out);
+/* Of that the protocol alone. */
+void tls_about_alpn(gnutls_session_t s, char out[static TLS_ALPN_MOST + 1]);
 
 #endif

@@ -154,6 +154,49 @@ def _(t):
     t.client(clients.openssl(d)).ask("ping", r"^pong$")
 
 
+# ---- application protocols --------------------------------------------------------------------------------
+
+
+@case("of the protocols that openssl and gnutls-cli offer the server takes what it wants most")
+def _(t):
+    d = t.daemon(*certs.server_options(), "--alpn", "coap,lwm2m", log="--verbose")
+    for offered, want in (("lwm2m,coap", "coap"), ("other,lwm2m", "lwm2m")):
+        c = t.client(clients.openssl(d, more=("-alpn", offered)))
+        c.ask("whoami", rf"^127\.0\.0\.1:\d+, ALPN {want}$")
+        c = t.client(clients.gnutls(d, more=[x for name in offered.split(",") for x in ("--alpn", name)]))
+        c.ask("whoami", rf"^127\.0\.0\.1:\d+, ALPN {want}$")
+        d.expect(rf"info: .*session opened: .*, ALPN {want}\n")
+    t.client(clients.openssl(d)).ask("whoami", r"^127\.0\.0\.1:\d+$")
+
+
+@case("a client that offers other protocols only is refused, with the alert for it")
+def _(t):
+    d = t.daemon(*certs.server_options(), "--alpn", "coap")
+    t.client(clients.openssl(d, more=("-alpn", "h3"))).expect(r"alert no application protocol|alert number 120")
+    d.expect(r"handshake failed: no application protocol \(ALPN\) in common")
+
+
+@case("a session that is resumed has the protocol that its own handshake agreed on")
+def _(t):
+    d = t.daemon(*certs.server_options(), "--alpn", "coap,lwm2m", log="--verbose")
+    ticket = os.path.join(t.dir(), "ticket.pem")
+    c = t.client(clients.openssl(d, more=("-alpn", "coap", "-sess_out", ticket)))
+    c.ask("whoami", r", ALPN coap$")
+    c.close()
+    c = t.client(clients.openssl(d, more=("-alpn", "lwm2m", "-sess_in", ticket)))
+    d.expect(r"info: .*session opened: .*, resumed, ALPN lwm2m")
+    c.ask("whoami", r", ALPN lwm2m$")
+
+
+for wrong, why in (("a,,b", "one of the names is empty"), (",".join("abcdefghi"), "more than 8 names"),
+                   ("x" * 32, "the name x+ has more than 31 bytes")):
+    @case(f"--alpn with {why}: dtlsd says so and does not start")
+    def _(t, wrong=wrong, why=why):
+        p = t.process([DTLSD, "--check", *certs.server_options(), "--alpn", wrong])
+        p.expect(rf"error: --alpn.*{why}")
+        check_equal(p.wait(), 1, "exit status")
+
+
 # ---- encrypted keys ---------------------------------------------------------------------------------------
 
 

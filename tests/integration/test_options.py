@@ -252,7 +252,7 @@ def _(t):
     check_equal(status, 0, "exit status")
     for option in [*NUMBERS, "handler", "x509certfile", "x509keyfile", "x509cafile", "x509crlfile", "verify-client",
                    "ocsp-response", "key-password", "allowed-names", "allowed-fingerprints", "pskpasswd", "priority",
-                   "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
+                   "alpn", "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
                    "help", "version"]:
         check(re.search(rf"--{option}\b", text), f"--{option} is not in the help")
     check(all(len(line) <= 130 for line in text.splitlines()), "a line is too long")
