@@ -61,7 +61,7 @@ static void check_service(const struct arguments *a, size_t size, const struct c
 	assert(is_argument(a, size, s->x509certfile) && is_argument(a, size, s->x509keyfile));
 	assert(is_argument(a, size, s->x509cafile) && is_argument(a, size, s->pskpasswd));
 	assert(is_argument(a, size, s->priority));
-	assert(s->handler && (is_argument(a, size, s->handler) || strcmp(s->handler, "command") == 0));
+	assert(s->answer.handler && (is_argument(a, size, s->answer.handler) || strcmp(s->answer.handler, "command") == 0));
 	assert(s->verify_client <= 2 && s->mtu >= 228 && s->mtu <= 16384 && s->handshake_timeout >= 1);
 	assert(s->listener_count >= 1 && s->listener_count <= CONF_LISTENERS_MOST);
 	for (unsigned i = 0; i < s->listener_count; i++)

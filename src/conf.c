@@ -22,6 +22,7 @@ void conf_free(struct conf *c)
 		return;
 	for (unsigned i = 0; i < c->service_count; i++) {
 		free(c->services[i]->listeners);
+		free(c->services[i]->routes);
 		free(c->services[i]);
 	}
 	free(c->services);
@@ -65,6 +66,20 @@ struct conf_service *conf_add_service(struct conf *c, const char *name, struct c
 	s->place = place;
 	c->services[c->service_count++] = s;
 	return s;
+}
+
+struct conf_route *conf_add_route(struct conf *c, struct conf_service *s, const char *name, struct conf_place place)
+{
+	struct conf_route *more = reallocarray(s->routes, s->route_count + 1, sizeof(*more));
+
+	if (!more)
+		return NULL;
+	s->routes = more;
+	name = conf_keep(c, name);
+	if (!name)
+		return NULL;
+	more[s->route_count] = (struct conf_route){ .name = name, .place = place };
+	return &more[s->route_count++];
 }
 
 static unsigned listeners_of_all(const struct conf *c)
@@ -116,5 +131,13 @@ const struct conf_service *conf_find_service(const struct conf *c, const char *n
 	for (unsigned i = 0; i < c->service_count; i++)
 		if (strcmp(c->services[i]->name, name) == 0)
 			return c->services[i];
+	return NULL;
+}
+
+const struct conf_route *conf_find_route(const struct conf_service *s, const char *name)
+{
+	for (unsigned i = 0; i < s->route_count; i++)
+		if (strcmp(s->routes[i].name, name) == 0)
+			return &s->routes[i];
 	return NULL;
 }

@@ -19,7 +19,8 @@
 #define CONF_LISTENERS_MOST 64 /* of all services together */
 #define CONF_NAME_MOST 64
 #define CONF_PLACE_TEXT 300
-#define CONF_SETTINGS_MOST 64
+#define CONF_SETTINGS_MOST 80
+#define CONF_ROUTES_MOST 32 /* of one service */
 
 /* Where something was said. */
 struct conf_place {
@@ -33,21 +34,38 @@ struct conf_listener {
 };
 
 /* Strings belong to the struct conf. NULL: not given. */
+
+/* Who answers. */
+struct conf_answer {
+	const char *handler;
+	const char *forward;    /* its backends */
+	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
+	uint32_t forward_move;  /* 0: yes, 1: no */
+	uint32_t forward_silence; /* seconds */
+};
+
+struct conf_route {
+	const char *name;
+	struct conf_place place; /* its beginning */
+	const char *sni, *alpn, *identity; /* patterns of route.h */
+	bool deny;
+	struct conf_answer answer; /* where it does not deny */
+	struct conf_place said[CONF_SETTINGS_MOST]; /* by setting */
+};
+
 struct conf_service {
 	const char *name;
 	struct conf_place place; /* its beginning */
 	struct conf_listener *listeners;
 	unsigned listener_count;
-	const char *handler;
+	struct conf_route *routes; /* in the order of the file; what none of them is for has the answer below */
+	unsigned route_count;
+	struct conf_answer answer;
 	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response, *key_password;
 	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
 	const char *pskpasswd;
 	const char *priority;
 	const char *alpn;       /* protocols, with commas between */
-	const char *forward;    /* its backends */
-	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
-	uint32_t forward_move;  /* 0: yes, 1: no */
-	uint32_t forward_silence; /* seconds */
 	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */
 	uint32_t idle_timeout, handshake_timeout; /* seconds */
 	uint32_t mtu;
@@ -85,6 +103,8 @@ void conf_free(struct conf *c); /* NULL is fine */
 const char *conf_keep(struct conf *c, const char *text);
 /* All zero but for these. NULL: out of memory. */
 struct conf_service *conf_add_service(struct conf *c, const char *name, struct conf_place place);
+/* The same; routes of that service which were there before may move. NULL: out of memory. */
+struct conf_route *conf_add_route(struct conf *c, struct conf_service *s, const char *name, struct conf_place place);
 /*
  * Adds what addr_parse makes of text, for the service. 0, or -errno with err saying what is wrong and what is
  * accepted, without the place.
@@ -95,5 +115,6 @@ int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, 
 /* "FILE:LINE: ", or "" on the command line; returns buf. */
 const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT]);
 const struct conf_service *conf_find_service(const struct conf *c, const char *name); /* NULL: none */
+const struct conf_route *conf_find_route(const struct conf_service *s, const char *name); /* NULL: none */
 
 #endif

@@ -81,6 +81,36 @@ static int check_listeners(const struct check *k, unsigned at)
 	return rc;
 }
 
+static int check_route(const struct check *k, const struct conf_route *r)
+{
+	const struct conf_answer *a = &r->answer;
+
+	if (!*r->name || strlen(r->name) > CONF_NAME_MOST)
+		return fail(k, &r->place, "the name of a route has %zu bytes; 1 to %d are allowed", strlen(r->name),
+			    CONF_NAME_MOST);
+	if (r->deny && (a->handler || a->forward))
+		return fail(k, &r->place, "route %s: it denies and has a handler: leave one of them out", r->name);
+	if (!r->deny && !a->handler && !a->forward)
+		return fail(k, &r->place, "route %s: it leads nowhere: give it a handler, forward, or deny = yes", r->name);
+	if (r->alpn && !k->service->alpn)
+		return fail(k, &r->place, "route %s: alpn: the service has no protocols that it could be; give it some, "
+			    "as: alpn = coap", r->name);
+	return 0;
+}
+
+static int check_routes(const struct check *k)
+{
+	const struct conf_service *s = k->service;
+	int rc = 0;
+
+	if (s->route_count > CONF_ROUTES_MOST)
+		return fail(k, &s->routes[CONF_ROUTES_MOST].place, "there are more than %d routes: join some",
+			    CONF_ROUTES_MOST);
+	for (unsigned i = 0; i < s->route_count && rc == 0; i++)
+		rc = check_route(k, &s->routes[i]);
+	return rc;
+}
+
 int conf_check(const struct conf *c, char *err, size_t err_size)
 {
 	struct check k = { .conf = c, .err = err, .err_size = err_size };
@@ -99,6 +129,8 @@ int conf_check(const struct conf *c, char *err, size_t err_size)
 		rc = check_name(&k, i);
 		if (rc == 0)
 			rc = check_listeners(&k, i);
+		if (rc == 0)
+			rc = check_routes(&k);
 	}
 	return rc;
 }

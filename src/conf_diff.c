@@ -53,6 +53,53 @@ static void diff_listeners(const struct diff *d, const struct conf_service *s, c
 	}
 }
 
+static void say_service(const struct diff *d, const struct conf_service *s, const char *how)
+{
+	char line[LINE_MOST];
+
+	snprintf(line, sizeof(line), "service %s: %s", s->name, how);
+	d->say(d->ctx, CONF_CHANGED, line);
+}
+
+static void say_route(const struct diff *d, const struct conf_service *s, const struct conf_route *r, const char *how)
+{
+	char line[LINE_MOST];
+
+	snprintf(line, sizeof(line), "service %s: route %s: %s", s->name, r->name, how);
+	d->say(d->ctx, CONF_CHANGED, line);
+}
+
+static bool same_order(const struct conf_service *a, const struct conf_service *b)
+{
+	for (unsigned i = 0; i < a->route_count && i < b->route_count; i++)
+		if (strcmp(a->routes[i].name, b->routes[i].name) != 0)
+			return false;
+	return true;
+}
+
+static void diff_routes(const struct diff *d, const struct conf_service *from, const struct conf_service *to)
+{
+	bool same = from->route_count == to->route_count;
+
+	for (unsigned i = 0; i < from->route_count; i++)
+		if (!conf_find_route(to, from->routes[i].name))
+			say_route(d, to, &from->routes[i], "removed");
+	for (unsigned i = 0; i < to->route_count; i++) {
+		const struct conf_route *r = &to->routes[i], *was = conf_find_route(from, r->name);
+		char of[2 * CONF_NAME_MOST + 32];
+
+		same = same && was;
+		if (!was) {
+			say_route(d, to, r, "added");
+			continue;
+		}
+		snprintf(of, sizeof(of), "service %s: route %s: ", to->name, r->name);
+		diff_settings(d, of, SETTING_OF_ROUTE, was, r);
+	}
+	if (same && !same_order(from, to))
+		say_service(d, to, "its routes are in another order");
+}
+
 static void diff_service(const struct diff *d, const struct conf_service *from, const struct conf_service *to)
 {
 	char of[CONF_NAME_MOST + 16];
@@ -61,14 +108,7 @@ static void diff_service(const struct diff *d, const struct conf_service *from, 
 	diff_settings(d, of, SETTING_OF_SERVICE, from, to);
 	diff_listeners(d, from, to, "-");
 	diff_listeners(d, to, from, "+");
-}
-
-static void say_service(const struct diff *d, const struct conf_service *s, const char *how)
-{
-	char line[LINE_MOST];
-
-	snprintf(line, sizeof(line), "service %s: %s", s->name, how);
-	d->say(d->ctx, CONF_CHANGED, line);
+	diff_routes(d, from, to);
 }
 
 void conf_diff(const struct conf *from, const struct conf *to,

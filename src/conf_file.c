@@ -5,7 +5,6 @@
  */
 #include "conf_file.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #define INCLUDE "include"
 #define LISTEN "listen"
 #define SERVICE "service"
+#define ROUTE "route"
 
 struct reader {
 	struct conf *conf;
@@ -30,6 +30,8 @@ struct reader {
 	cfg_t *root;
 	cfg_t *section;   /* that is read; NULL: none */
 	struct conf_service *service; /* made for it */
+	cfg_t *route_section; /* the route in it that is read; NULL: none */
+	struct conf_route *route;
 	unsigned sections;
 	int (*include)(void *ctx, const char *what, struct conf_place place);
 	void *ctx;
@@ -83,6 +85,32 @@ static struct conf_service *service_of(struct reader *r, cfg_t *section)
 	else
 		no_memory(r);
 	return r->service;
+}
+
+/* The one that is being read of the sections of that name in another. */
+static cfg_t *current_section(cfg_t *in, const char *name)
+{
+	cfg_opt_t *opt = cfg_getopt(in, name);
+
+	return cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+}
+
+/* The same for a route. While that is read its service's section stays at the line where it begins. */
+static struct conf_route *route_of(struct reader *r, cfg_t *section)
+{
+	cfg_t *outer = current_section(r->root, SERVICE);
+	struct conf_service *service = service_of(r, outer);
+	struct conf_place place = { r->path, (unsigned)outer->line };
+
+	if (r->route_section == section || !service)
+		return service ? r->route : NULL;
+	r->route_section = section;
+	r->route = conf_add_route(r->conf, service, cfg_title(section), place);
+	if (r->route)
+		setting_presets(r->route, SETTING_OF_ROUTE);
+	else
+		no_memory(r);
+	return r->route;
 }
 
 const char *conf_file_relative(struct conf *c, const char *path, const char *name)
@@ -163,27 +191,45 @@ static int take_listener(struct reader *r, unsigned line, struct conf_service *s
 	return 0;
 }
 
+static enum setting_scope scope_of(const struct reader *r, cfg_t *cfg)
+{
+	if (cfg == r->root)
+		return SETTING_OF_PROCESS;
+	return strcmp(cfg_name(cfg), ROUTE) == 0 ? SETTING_OF_ROUTE : SETTING_OF_SERVICE;
+}
+
 /* libconfuse keeps a pointer for each value; what it points to does not matter. */
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
 	struct reader *r = reading;
 	unsigned line = (unsigned)cfg->line;
-	struct conf_service *service = NULL;
-	const struct setting *s;
+	enum setting_scope scope = scope_of(r, cfg);
+	const struct setting *s = setting_find(opt->name, scope, SETTING_IN_FILE);
+	struct conf_service *service;
+	struct conf_route *route;
 
 	*(void **)result = r;
-	if (cfg != r->root) {
-		service = service_of(r, cfg);
-		if (!service)
-			return -1;
-		if (strcmp(opt->name, LISTEN) == 0)
-			return take_listener(r, line, service, value);
+	if (scope == SETTING_OF_PROCESS)
+		return take_setting(r, line, s, r->conf, &r->conf->said[s - settings], value);
+	if (scope == SETTING_OF_ROUTE) {
+		route = route_of(r, cfg);
+		return route ? take_setting(r, line, s, route, &route->said[s - settings], value) : -1;
 	}
-	s = setting_find(opt->name, service ? SETTING_OF_SERVICE : SETTING_OF_PROCESS, SETTING_IN_FILE);
-	assert(s != NULL);
-	if (service)
-		return take_setting(r, line, s, service, &service->said[s - settings], value);
-	return take_setting(r, line, s, r->conf, &r->conf->said[s - settings], value);
+	service = service_of(r, cfg);
+	if (!service)
+		return -1;
+	if (strcmp(opt->name, LISTEN) == 0)
+		return take_listener(r, line, service, value);
+	return take_setting(r, line, s, service, &service->said[s - settings], value);
+}
+
+/* A route is over. */
+static int on_route(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct reader *r = reading;
+
+	(void)cfg;
+	return route_of(r, cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1)) ? 0 : -1; /* one without any setting */
 }
 
 /* A section is over. */
@@ -212,16 +258,26 @@ static int on_include(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
 	return r->rc;
 }
 
+static bool belongs_to(enum setting_scope scope, const char *name)
+{
+	if (scope == SETTING_OF_PROCESS && strcmp(name, INCLUDE) == 0)
+		return true;
+	if (scope == SETTING_OF_SERVICE && (strcmp(name, LISTEN) == 0 || strcmp(name, ROUTE) == 0))
+		return true;
+	return setting_find(name, scope, SETTING_IN_FILE) != NULL;
+}
+
 static void fail_unknown(struct reader *r, cfg_t *cfg, const char *name)
 {
-	bool inside = cfg != r->root;
+	bool in_route = scope_of(r, cfg) == SETTING_OF_ROUTE;
 	unsigned line = (unsigned)cfg->line;
 
-	if ((inside && strcmp(name, INCLUDE) == 0) ||
-	    setting_find(name, inside ? SETTING_OF_PROCESS : SETTING_OF_SERVICE, SETTING_IN_FILE) ||
-	    (!inside && strcmp(name, LISTEN) == 0))
-		fail(r, line, "'%s' belongs %s: move it there", name,
-		     inside ? "outside of services" : "into a service");
+	if (belongs_to(SETTING_OF_SERVICE, name))
+		fail(r, line, "'%s' belongs into a service%s: move it there", name, in_route ? ", outside of routes" : "");
+	else if (belongs_to(SETTING_OF_PROCESS, name))
+		fail(r, line, "'%s' belongs outside of services: move it there", name);
+	else if (belongs_to(SETTING_OF_ROUTE, name))
+		fail(r, line, "'%s' belongs into a route of a service: move it there", name);
 	else if (setting_find(name, SETTING_OF_PROCESS, SETTING_ON_LINE))
 		fail(r, line, "'%s' is for the command line only: give it there", name);
 	else
@@ -237,9 +293,9 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		{ "missing equal sign", "write NAME = VALUE" },
 		{ "unexpected token", "write NAME = VALUE, with quotes around values that hold blanks or { } ( ) = ," },
 		{ "unexpected closing brace", "remove it" },
-		{ "missing title", "write service NAME { … }" },
-		{ "missing opening brace", "write service NAME { … }" },
-		{ "found duplicate title", "give each service a name of its own" },
+		{ "missing title", "write service NAME { … }, in it route NAME { … }" },
+		{ "missing opening brace", "write service NAME { … }, in it route NAME { … }" },
+		{ "found duplicate title", "give each service a name of its own, and each route in it" },
 		{ "unexpected end", "write NAME = VALUE" },
 		{ "premature end", "write NAME = VALUE" },
 	};
@@ -263,42 +319,52 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 
 /* ---- one text ---- */
 
-/* libconfuse's tables, made from settings. Each has room for all of them, include, service or listen, and the end. */
-static void make_options(cfg_opt_t *of_process, cfg_opt_t *of_service)
+/* libconfuse's table of a scope, made from settings, but for what is none and the end, whose place is returned. */
+static cfg_opt_t *make_table(cfg_opt_t *out, enum setting_scope scope)
+{
+	for (size_t i = 0; i < setting_count; i++) {
+		const cfg_opt_t one = CFG_PTR_CB(settings[i].name, NULL, CFGF_NODEFAULT, on_value, NULL);
+
+		if (settings[i].scope == scope && (settings[i].where & SETTING_IN_FILE))
+			*out++ = one;
+	}
+	return out;
+}
+
+#define TABLE_SIZE (CONF_SETTINGS_MOST + 3) /* with room for two that are no settings, and the end */
+
+static void make_tables(cfg_opt_t *of_process, cfg_opt_t *of_service, cfg_opt_t *of_route)
 {
 	const cfg_opt_t end = CFG_END();
 	const cfg_opt_t listen = CFG_PTR_LIST_CB(LISTEN, NULL, CFGF_NODEFAULT, on_value, NULL);
 	const cfg_opt_t include = CFG_PTR_LIST_CB(INCLUDE, NULL, CFGF_NODEFAULT, on_include, NULL);
-	cfg_opt_t *const services = of_service;
+	const int sections = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
+	cfg_opt_t *at;
 
-	*of_service++ = listen;
-	for (size_t i = 0; i < setting_count; i++) {
-		const cfg_opt_t one = CFG_PTR_CB(settings[i].name, NULL, CFGF_NODEFAULT, on_value, NULL);
-
-		if (!(settings[i].where & SETTING_IN_FILE))
-			continue;
-		if (settings[i].scope == SETTING_OF_SERVICE)
-			*of_service++ = one;
-		else
-			*of_process++ = one;
-	}
-	*of_service = end;
-	*of_process++ = include;
-	*of_process++ = (cfg_opt_t)CFG_SEC(SERVICE, services, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-	*of_process = end;
+	at = make_table(of_route, SETTING_OF_ROUTE);
+	*at = end;
+	at = make_table(of_service, SETTING_OF_SERVICE);
+	*at++ = listen;
+	*at++ = (cfg_opt_t)CFG_SEC(ROUTE, of_route, sections);
+	*at = end;
+	at = make_table(of_process, SETTING_OF_PROCESS);
+	*at++ = include;
+	*at++ = (cfg_opt_t)CFG_SEC(SERVICE, of_service, sections);
+	*at = end;
 }
 
 static int parse(struct reader *r)
 {
-	cfg_opt_t of_process[CONF_SETTINGS_MOST + 3], of_service[CONF_SETTINGS_MOST + 2];
+	cfg_opt_t of_process[TABLE_SIZE], of_service[TABLE_SIZE], of_route[TABLE_SIZE];
 	int rc;
 
-	make_options(of_process, of_service);
+	make_tables(of_process, of_service, of_route);
 	r->root = cfg_init(of_process, CFGF_NONE);
 	if (!r->root)
 		return no_memory(r);
 	cfg_set_error_function(r->root, on_error);
 	cfg_set_validate_func(r->root, SERVICE, on_section);
+	cfg_set_validate_func(r->root, SERVICE "|" ROUTE, on_route);
 	reading = r;
 	rc = cfg_parse_buf(r->root, r->text);
 	reading = NULL;

@@ -34,7 +34,7 @@ struct forwarding {
 
 static const struct forward *settings_of(const struct session *s)
 {
-	return &s->env->services[s->listener]->config.forward;
+	return service_forward(&s->env->services[s->listener]->config, s->route);
 }
 
 /* ---- what the socket says ---- */

@@ -567,6 +567,11 @@ void handshake_about(const struct handshake *h, struct tls_about *out)
 	tls_about(h->session, out);
 }
 
+void handshake_names(const struct handshake *h, struct tls_names *out)
+{
+	tls_names(h->session, out);
+}
+
 struct flight *handshake_take_final(struct handshake *h)
 {
 	struct flight *final = h->out.flight;

@@ -27,6 +27,7 @@
 #include "table.h"
 #include "tls.h"
 #include "tls_about.h"
+#include "tls_names.h"
 #include "wheel.h"
 
 struct handshake;
@@ -90,6 +91,7 @@ struct handshake_result {
 bool handshake_finish(struct handshake *h, struct handshake_result *out);
 /* After handshake_finish: what it has told of the client. */
 void handshake_about(const struct handshake *h, struct tls_about *out);
+void handshake_names(const struct handshake *h, struct tls_names *out);
 /* After handshake_finish, once: our last flight where the peer may ask for it again, else NULL. The caller owns it. */
 struct flight *handshake_take_final(struct handshake *h);
 /* Instead: there is no place for it. The peer, which may take itself for connected, gets a fatal alert. */

@@ -104,6 +104,7 @@ static const enum metric end_metric[] = {
 	[SESSION_END_IDLE] = METRIC_session_closed_idle,
 	[SESSION_END_REPLACED] = METRIC_session_closed_replaced,
 	[SESSION_END_DRAIN] = METRIC_session_closed_drain,
+	[SESSION_END_DENIED] = METRIC_session_closed_denied,
 	[SESSION_END_SEQ] = METRIC_session_closed_seq,
 };
 
@@ -113,6 +114,7 @@ static const char *const end_name[] = {
 	[SESSION_END_IDLE] = "idle",
 	[SESSION_END_REPLACED] = "replaced: its peer restarted",
 	[SESSION_END_DRAIN] = "shutting down",
+	[SESSION_END_DENIED] = "denied",
 	[SESSION_END_SEQ] = "sequence numbers used up",
 };
 
@@ -217,17 +219,42 @@ static void early_record(void *ctx, uint8_t *data, size_t len)
 		peers_protected(early->p, &early->flow, &r);
 }
 
+/* Which handler the session gets. false: none, its peer is denied. */
+static bool take_route(struct session *s, const struct service_config *service, const struct handshake *h,
+		       const struct tls_about *about)
+{
+	const struct service_route *r;
+	struct tls_names names;
+
+	handshake_names(h, &names);
+	s->route = (uint8_t)service_find_route(service, &(struct route_client){ .server_name = about->server_name,
+			.alpn = about->alpn, .names = names.text, .names_cut = names.cut });
+	if (s->route == 0)
+		return true;
+	r = &service->routes[s->route - 1];
+	log_write(LOG_INFO_, &s->node.flow, "route %s", r->name);
+	if (r->handler)
+		return true;
+	log_limited(LOG_NOTICE_, &s->node.flow, "%sroute %s denies the client %s", r->place, r->name,
+		    session_identity(s) ? session_identity(s) : "without an identity");
+	session_close(s, SESSION_END_DENIED);
+	return false;
+}
+
 static void open_session(struct session *s, const struct handshake *h)
 {
 	const struct service_config *service = &s->env->services[s->listener]->config;
-	const struct handler *handler = service->handler;
+	const struct handler *handler;
 	struct tls_about about;
 	int err;
 
-	if (service->forward.proxy != FORWARD_PROXY_NONE) {
+	if (service->route_count > 0 || service->forward.proxy != FORWARD_PROXY_NONE)
 		handshake_about(h, &about);
+	if (service->route_count > 0 && !take_route(s, service, h, &about))
+		return;
+	handler = service_handler(service, s->route);
+	if (service_forward(service, s->route)->proxy != FORWARD_PROXY_NONE)
 		s->env->about = &about;
-	}
 	err = handler->open ? handler->open(s) : 0;
 	s->env->about = NULL;
 	if (err < 0) {

@@ -4,9 +4,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend.h"
 #include "log.h"
+
+#define PLACES_OF_SERVICE (1 + CONF_ROUTES_MOST)
+#define PLACES (CONF_SERVICES_MOST * PLACES_OF_SERVICE)
 
 struct refresh {
 	void (*done)(void *ctx);
@@ -14,13 +18,19 @@ struct refresh {
 	pthread_mutex_t lock;
 	bool finished;  /* by the thread */
 	bool abandoned; /* by its owner: who is last frees it */
-	struct backends *old[CONF_SERVICES_MOST]; /* a reference; NULL: nothing to ask for */
-	struct backends *fresh[CONF_SERVICES_MOST];
+	struct backends *old[PLACES]; /* a reference; NULL: nothing to ask for */
+	struct backends *fresh[PLACES];
 };
+
+/* Where a service's backends are, and behind them those of its routes. */
+static unsigned place_of(unsigned service, unsigned route)
+{
+	return service * PLACES_OF_SERVICE + route;
+}
 
 static void destroy(struct refresh *r)
 {
-	for (unsigned i = 0; i < CONF_SERVICES_MOST; i++) {
+	for (unsigned i = 0; i < PLACES; i++) {
 		backends_unref(r->old[i]);
 		backends_unref(r->fresh[i]);
 	}
@@ -34,7 +44,7 @@ static void *ask(void *arg)
 	bool abandoned;
 	char err[300];
 
-	for (unsigned i = 0; i < CONF_SERVICES_MOST; i++) {
+	for (unsigned i = 0; i < PLACES; i++) {
 		if (!r->old[i])
 			continue;
 		r->fresh[i] = backends_again(r->old[i], err, sizeof(err));
@@ -69,6 +79,22 @@ static bool start(struct refresh *r)
 	return err == 0;
 }
 
+/* Those of a service that are to be asked for again. */
+static bool note_named(struct refresh *r, unsigned index, const struct service_config *c)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i <= c->route_count; i++) {
+		struct backends *b = service_forward(c, i)->backends;
+
+		if (!b || !backends_named(b))
+			continue;
+		r->old[place_of(index, i)] = backends_ref(b);
+		any = true;
+	}
+	return any;
+}
+
 struct refresh *refresh_begin(const struct services *s, void (*done)(void *ctx), void *ctx)
 {
 	struct refresh *r = calloc(1, sizeof(*r));
@@ -79,14 +105,8 @@ struct refresh *refresh_begin(const struct services *s, void (*done)(void *ctx),
 	r->done = done;
 	r->ctx = ctx;
 	pthread_mutex_init(&r->lock, NULL);
-	for (unsigned i = 0; i < s->count; i++) {
-		struct backends *b = s->service[i]->config.forward.backends;
-
-		if (!b || !backends_named(b))
-			continue;
-		r->old[i] = backends_ref(b);
-		any = true;
-	}
+	for (unsigned i = 0; i < s->count; i++)
+		any |= note_named(r, i, &s->service[i]->config);
 	if (any && start(r))
 		return r;
 	destroy(r);
@@ -103,6 +123,33 @@ static bool is_finished(struct refresh *r)
 	return finished;
 }
 
+/* true: there were other addresses, and f has them now. */
+static bool renew(struct refresh *r, unsigned at, struct forward *f)
+{
+	if (!r->fresh[at] || backends_same(r->fresh[at], r->old[at]))
+		return false;
+	backends_inherit(r->fresh[at], r->old[at]);
+	f->backends = r->fresh[at];
+	return true;
+}
+
+/* The service with what has been found. NULL: out of memory. */
+static struct service *renew_service(struct refresh *r, unsigned index, struct service *s, bool *different)
+{
+	struct service_route routes[CONF_ROUTES_MOST];
+	struct service_config c = s->config;
+	bool other = renew(r, place_of(index, 0), &c.forward);
+
+	memcpy(routes, c.routes, c.route_count * sizeof(*routes));
+	for (unsigned i = 0; i < c.route_count; i++)
+		other |= renew(r, place_of(index, i + 1), &routes[i].forward);
+	if (!other)
+		return service_ref(s);
+	c.routes = routes;
+	*different = true;
+	return service_new(&c);
+}
+
 bool refresh_take(struct refresh *r, const struct services *s, struct services *out)
 {
 	bool different = false;
@@ -111,17 +158,8 @@ bool refresh_take(struct refresh *r, const struct services *s, struct services *
 	if (!is_finished(r))
 		return false;
 	for (unsigned i = 0; i < s->count; i++) {
-		struct service_config c = s->service[i]->config;
-		struct service *made;
+		struct service *made = renew_service(r, i, s->service[i], &different);
 
-		if (!r->fresh[i] || backends_same(r->fresh[i], r->old[i])) {
-			made = service_ref(s->service[i]);
-		} else {
-			backends_inherit(r->fresh[i], r->old[i]);
-			c.forward.backends = r->fresh[i];
-			made = service_new(&c);
-			different = true;
-		}
 		if (!made) {
 			log_error("out of memory: the new addresses of backends are not used");
 			services_clear(out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,18 +55,73 @@ struct tls_shared *standing_tls(struct standing *s)
 	return s->tls;
 }
 
+/* A copy of a text; NULL of none. */
+static bool copy_text(const char **out, const char *text)
+{
+	*out = text ? strdup(text) : NULL;
+	return *out || !text;
+}
+
+static bool copy_route(struct service_route *out, const struct service_route *r)
+{
+	bool well;
+
+	*out = *r;
+	well = copy_text(&out->name, r->name);
+	well &= copy_text(&out->place, r->place);
+	well &= copy_text(&out->rule.server_name, r->rule.server_name);
+	well &= copy_text(&out->rule.alpn, r->rule.alpn);
+	well &= copy_text(&out->rule.identity, r->rule.identity);
+	if (out->forward.backends)
+		backends_ref(out->forward.backends);
+	return well;
+}
+
+static void free_routes(struct service_route *routes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct service_route *r = &routes[i];
+		const char *const texts[] = { r->name, r->place, r->rule.server_name, r->rule.alpn, r->rule.identity };
+
+		for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++)
+			free((void *)(uintptr_t)texts[j]);
+		backends_unref(r->forward.backends);
+	}
+	free(routes);
+}
+
+/* NULL: out of memory. */
+static struct service_route *copy_routes(const struct service_route *routes, unsigned count)
+{
+	struct service_route *copy = calloc(count + 1, sizeof(*copy)); /* + 1: none are no failure */
+	bool well = copy != NULL;
+
+	assert(count <= SERVICE_ROUTES_MOST);
+	for (unsigned i = 0; i < count && copy; i++)
+		well &= copy_route(&copy[i], &routes[i]);
+	if (well)
+		return copy;
+	free_routes(copy, copy ? count : 0);
+	return NULL;
+}
+
 struct service *service_new(const struct service_config *c)
 {
 	size_t size = strlen(c->name) + 1;
 	struct service *s = malloc(sizeof(*s) + size);
+	struct service_route *routes = copy_routes(c->routes, c->route_count);
 	char *name;
 
-	if (!s)
+	if (!s || !routes) {
+		free_routes(routes, routes ? c->route_count : 0);
+		free(s);
 		return NULL;
+	}
 	name = (char *)(s + 1);
 	memcpy(name, c->name, size);
 	s->config = *c;
 	s->config.name = name;
+	s->config.routes = routes;
 	tls_ref(c->tls);
 	standing_ref(c->standing);
 	if (c->forward.backends)
@@ -87,5 +143,24 @@ void service_unref(struct service *s)
 	tls_unref(s->config.tls); /* before the standing, which it points into */
 	standing_unref(s->config.standing);
 	backends_unref(s->config.forward.backends);
+	free_routes((struct service_route *)(uintptr_t)s->config.routes, s->config.route_count);
 	free(s);
+}
+
+unsigned service_find_route(const struct service_config *c, const struct route_client *who)
+{
+	for (unsigned i = 0; i < c->route_count; i++)
+		if (route_matches(&c->routes[i].rule, who))
+			return i + 1;
+	return 0;
+}
+
+bool service_same_routes(const struct service_config *a, const struct service_config *b)
+{
+	if (a->route_count != b->route_count)
+		return false;
+	for (unsigned i = 0; i < a->route_count; i++)
+		if (a->routes[i].handler != b->routes[i].handler || !route_same(&a->routes[i].rule, &b->routes[i].rule))
+			return false;
+	return true;
 }

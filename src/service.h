@@ -13,6 +13,7 @@
 #include "forward.h"
 #include "handler.h"
 #include "quota.h"
+#include "route.h"
 #include "tls.h"
 
 /* What of a service stays over reloads: who is counted, and whose sessions can be resumed. Counted. */
@@ -24,6 +25,17 @@ void standing_unref(struct standing *s); /* NULL is fine */
 struct quota *standing_quota(struct standing *s);
 struct tls_shared *standing_tls(struct standing *s);
 
+/* What is done with the sessions of some clients. */
+struct service_route {
+	const char *name;
+	const char *place;             /* in messages: "FILE:LINE: " */
+	struct route_rule rule;        /* which clients */
+	const struct handler *handler; /* NULL: they are denied */
+	struct forward forward;
+};
+
+#define SERVICE_ROUTES_MOST 255
+
 struct service_config {
 	const char *name;         /* copied */
 	const struct handler *handler;
@@ -33,16 +45,33 @@ struct service_config {
 	uint64_t handshake_timeout_ms;
 	size_t mtu;               /* UDP payload that flights are first cut for */
 	struct forward forward;   /* for the handler of that name; a reference is taken */
+	const struct service_route *routes; /* the first that matches comes before the handler above; copied */
+	unsigned route_count;
 };
 
 struct service {
-	struct service_config config; /* name is its own copy */
+	struct service_config config; /* texts and routes are its own copies */
 	atomic_uint refs;
 };
 
 struct service *service_new(const struct service_config *c); /* NULL: out of memory */
 struct service *service_ref(struct service *s);
 void service_unref(struct service *s); /* NULL is fine */
+
+/* The number of the route for a client, counted from 1; 0: none is. */
+unsigned service_find_route(const struct service_config *c, const struct route_client *who);
+/* Sessions keep the numbers of their routes from the one to the other. */
+bool service_same_routes(const struct service_config *a, const struct service_config *b);
+
+static inline const struct handler *service_handler(const struct service_config *c, unsigned route)
+{
+	return route ? c->routes[route - 1].handler : c->handler;
+}
+
+static inline const struct forward *service_forward(const struct service_config *c, unsigned route)
+{
+	return route ? &c->routes[route - 1].forward : &c->forward;
+}
 
 static inline struct quota *service_quota(const struct service *s)
 {

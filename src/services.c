@@ -21,20 +21,42 @@ static struct quota_limits limits_of(const struct conf_service *c)
 	};
 }
 
-/* name: of the setting that it is about, NULL: of the service. */
-static void complain(const struct conf *conf, const struct conf_service *c, const char *name, const char *what)
+/* What is made: a service, or one of its routes. */
+struct subject {
+	const struct conf *conf;
+	const struct conf_service *service;
+	const struct conf_route *route; /* NULL: the service itself */
+};
+
+static const struct conf_answer *answer_of(const struct subject *u)
 {
-	const struct conf_place *place = &c->place;
-	char where[CONF_PLACE_TEXT];
+	return u->route ? &u->route->answer : &u->service->answer;
+}
+
+static const struct conf_place *place_of(const struct subject *u, const char *name)
+{
+	const struct conf_place *said = u->route ? u->route->said : u->service->said;
 
 	if (name) {
-		const struct setting *s = setting_find(name, SETTING_OF_SERVICE, SETTING_IN_FILE);
+		const struct setting *s = setting_find(name, u->route ? SETTING_OF_ROUTE : SETTING_OF_SERVICE,
+						       SETTING_IN_FILE);
 
-		if (c->said[s - settings].line)
-			place = &c->said[s - settings];
+		if (said[s - settings].line)
+			return &said[s - settings];
 	}
-	if (conf->file)
-		log_error("%sservice %s: %s", conf_place_text(place, where), c->name, what);
+	return u->route ? &u->route->place : &u->service->place;
+}
+
+/* name: of the setting that it is about, NULL: of all of it. */
+static void complain(const struct subject *u, const char *name, const char *what)
+{
+	char where[CONF_PLACE_TEXT];
+
+	conf_place_text(place_of(u, name), where);
+	if (u->route)
+		log_error("%sservice %s: route %s: %s", where, u->service->name, u->route->name, what);
+	else if (u->conf->file)
+		log_error("%sservice %s: %s", where, u->service->name, what);
 	else
 		log_error("%s", what);
 }
@@ -48,8 +70,9 @@ static const struct service_config *find_before(const char *name, const struct s
 	return NULL;
 }
 
-static struct tls *load(const struct conf *conf, const struct conf_service *c, struct tls_shared *shared)
+static struct tls *load(const struct subject *u, struct tls_shared *shared)
 {
+	const struct conf_service *c = u->service;
 	const struct tls_options o = {
 		.x509certfile = c->x509certfile,
 		.x509keyfile = c->x509keyfile,
@@ -63,88 +86,151 @@ static struct tls *load(const struct conf *conf, const struct conf_service *c, s
 		.priority = c->priority,
 		.alpn = c->alpn,
 		.verify_client = (enum verify_client)c->verify_client,
-		.dashes = conf->file ? "" : "--",
+		.dashes = u->conf->file ? "" : "--",
 	};
 	struct tls *tls;
 	char err[512];
 
 	tls = tls_load(&o, shared, err, sizeof(err));
 	if (!tls)
-		complain(conf, c, NULL, err);
+		complain(u, NULL, err);
 	return tls;
 }
 
 /* NULL: it is in the log. */
-static const struct handler *find_handler(const struct conf *conf, const struct conf_service *c)
+static const struct handler *find_handler(const struct subject *u)
 {
-	const char *dashes = conf->file ? "" : "--";
-	const struct handler *h = handler_find(c->handler);
+	const char *dashes = u->conf->file ? "" : "--";
+	const struct conf_answer *a = answer_of(u);
+	const struct handler *h = a->handler ? handler_find(a->handler) : &handler_command;
 	char text[300];
 
-	if (c->forward && h == &handler_command) /* nobody gives both on purpose */
+	if (a->forward && h == &handler_command) /* nobody gives both on purpose */
 		h = &handler_forward;
 	if (!h)
 		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them", dashes,
-			 c->handler);
-	else if (h == &handler_forward && !c->forward)
+			 a->handler);
+	else if (h == &handler_forward && !a->forward)
 		snprintf(text, sizeof(text), "%shandler: forward needs backends, as: %s", dashes,
-			 conf->file ? "forward = \"127.0.0.1:5683\"" : "--forward 127.0.0.1:5683");
-	else if (c->forward && h != &handler_forward)
+			 u->conf->file ? "forward = \"127.0.0.1:5683\"" : "--forward 127.0.0.1:5683");
+	else if (a->forward && h != &handler_forward)
 		snprintf(text, sizeof(text), "%shandler: %s does not forward: leave it out, or %sforward", dashes, h->name,
 			 dashes);
 	else
 		return h;
-	complain(conf, c, "handler", text);
+	complain(u, "handler", text);
 	return NULL;
 }
 
-/* false: it is in the log. */
-static bool make_forward(const struct conf *conf, const struct conf_service *c, const struct service_config *before,
-			 struct forward *out)
+/* before: what was there in its place, NULL: nothing. false: it is in the log. */
+static bool make_forward(const struct subject *u, const struct forward *before, struct forward *out)
 {
+	const struct conf_answer *a = answer_of(u);
 	char why[300], text[320];
 
-	if (!c->forward)
+	if (!a->forward)
 		return true;
-	out->proxy = (enum forward_proxy)c->forward_proxy;
-	out->move = c->forward_move == 0;
-	out->backends = backends_parse(c->forward, c->forward_silence * UINT64_C(1000), why, sizeof(why));
+	out->proxy = (enum forward_proxy)a->forward_proxy;
+	out->move = a->forward_move == 0;
+	out->backends = backends_parse(a->forward, a->forward_silence * UINT64_C(1000), why, sizeof(why));
 	if (!out->backends) {
-		snprintf(text, sizeof(text), "%sforward: %s", conf->file ? "" : "--", why);
-		complain(conf, c, "forward", text);
+		snprintf(text, sizeof(text), "%sforward: %s", u->conf->file ? "" : "--", why);
+		complain(u, "forward", text);
 		return false;
 	}
-	if (before && before->forward.backends)
-		backends_inherit(out->backends, before->forward.backends);
+	if (before && before->backends)
+		backends_inherit(out->backends, before->backends);
 	return true;
+}
+
+/* ---- routes ---- */
+
+struct routes {
+	struct service_route route[CONF_ROUTES_MOST];
+	char place[CONF_ROUTES_MOST][CONF_PLACE_TEXT];
+};
+
+static const struct forward *find_forward_before(const struct service_config *before, const char *name)
+{
+	for (unsigned i = 0; before && i < before->route_count; i++)
+		if (strcmp(before->routes[i].name, name) == 0)
+			return &before->routes[i].forward;
+	return NULL;
+}
+
+/* All of them, so that each that is wrong is in the log. The caller lets go of their backends in any case. */
+static bool make_routes(const struct conf *conf, const struct conf_service *c, const struct service_config *before,
+			struct routes *out)
+{
+	bool well = true;
+
+	memset(out->route, 0, sizeof(out->route));
+	for (unsigned i = 0; i < c->route_count; i++) {
+		const struct conf_route *from = &c->routes[i];
+		const struct subject u = { conf, c, from };
+		struct service_route *r = &out->route[i];
+
+		r->name = from->name;
+		r->place = conf_place_text(&from->place, out->place[i]);
+		r->rule = (struct route_rule){ from->sni, from->alpn, from->identity, from->deny };
+		if (from->deny)
+			continue;
+		r->handler = find_handler(&u);
+		well &= r->handler && make_forward(&u, find_forward_before(before, r->name), &r->forward);
+	}
+	return well;
+}
+
+static void clear_routes(struct routes *r)
+{
+	for (unsigned i = 0; i < CONF_ROUTES_MOST; i++)
+		backends_unref(r->route[i].forward.backends);
+}
+
+/* ---- services ---- */
+
+/* With routes that were made for it. NULL: it is in the log. */
+static struct service *make_with(const struct subject *u, const struct service_config *old, const struct routes *routes)
+{
+	const struct conf_service *c = u->service;
+	const struct quota_limits limits = limits_of(c);
+	struct service_config config = {
+		.name = c->name,
+		.handler = find_handler(u),
+		.idle_timeout_ms = c->idle_timeout * UINT64_C(1000),
+		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
+		.mtu = c->mtu,
+		.routes = routes->route,
+		.route_count = c->route_count,
+	};
+	struct service *s = NULL;
+
+	if (!config.handler || !make_forward(u, old ? &old->forward : NULL, &config.forward))
+		return NULL;
+	config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
+	if (config.standing)
+		config.tls = load(u, standing_tls(config.standing));
+	if (config.tls)
+		s = service_new(&config);
+	if (!config.standing || (config.tls && !s))
+		complain(u, NULL, "out of memory");
+	tls_unref(config.tls);
+	standing_unref(config.standing);
+	backends_unref(config.forward.backends);
+	return s;
 }
 
 /* NULL: it is in the log. */
 static struct service *make(const struct conf *conf, const struct conf_service *c, const struct services *before)
 {
-	const struct quota_limits limits = limits_of(c);
-	struct service_config config = {
-		.name = c->name,
-		.handler = find_handler(conf, c),
-		.idle_timeout_ms = c->idle_timeout * UINT64_C(1000),
-		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
-		.mtu = c->mtu,
-	};
 	const struct service_config *old = find_before(c->name, before);
+	const struct subject u = { conf, c, NULL };
 	struct service *s = NULL;
+	struct routes routes;
 
-	if (!config.handler || !make_forward(conf, c, old, &config.forward))
-		return NULL;
-	config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
-	if (config.standing)
-		config.tls = load(conf, c, standing_tls(config.standing));
-	if (config.tls)
-		s = service_new(&config);
-	if (!config.standing || (config.tls && !s))
-		complain(conf, c, NULL, "out of memory");
-	tls_unref(config.tls);
-	standing_unref(config.standing);
-	backends_unref(config.forward.backends);
+	if (make_routes(conf, c, old, &routes))
+		s = make_with(&u, old, &routes);
+	clear_routes(&routes);
 	return s;
 }
 

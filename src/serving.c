@@ -4,7 +4,8 @@
 /* Sessions that began with the one can go on with the other. */
 static bool compatible(const struct service *a, const struct service *b)
 {
-	return a && b && a->config.handler == b->config.handler && a->config.standing == b->config.standing;
+	return a && b && a->config.handler == b->config.handler && a->config.standing == b->config.standing &&
+	       service_same_routes(&a->config, &b->config);
 }
 
 static void serve(struct serving *v, unsigned listener, struct service *s)

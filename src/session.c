@@ -37,6 +37,11 @@ static const struct service_config *service_of(const struct session *s)
 	return &s->env->services[s->listener]->config;
 }
 
+static const struct handler *handler_of(const struct session *s)
+{
+	return service_handler(service_of(s), s->route);
+}
+
 /* ---- time ---- */
 
 static uint32_t heard_units(uint64_t ms)
@@ -215,7 +220,7 @@ int session_send(struct session *s, const void *data, size_t len)
 		metric_inc(s->env->metrics, METRIC_send_too_large);
 		log_limited(LOG_WARNING_, &s->node.flow,
 			    "handler %s: a message of %zu bytes does not fit into a record (%d at most): dropped",
-			    service_of(s)->handler->name, len, DTLS_PLAINTEXT_MAX);
+			    handler_of(s)->name, len, DTLS_PLAINTEXT_MAX);
 		return -EMSGSIZE;
 	}
 	if ((s->record.write_seq & DTLS_SEQ_MAX) >= DTLS_SEQ_MAX - SEQ_RESERVE) {
@@ -236,8 +241,9 @@ void session_close(struct session *s, enum session_end why)
 	if (s->end != SESSION_LIVE)
 		return;
 	s->end = (uint8_t)why;
-	/* who has a new session cannot read this one any more */
-	if (why != SESSION_END_REPLACED)
+	if (why == SESSION_END_DENIED)
+		send_alert(s, DTLS_ALERT_FATAL, DTLS_ALERT_ACCESS_DENIED);
+	else if (why != SESSION_END_REPLACED) /* who has a new session cannot read this one any more */
 		send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_CLOSE_NOTIFY);
 }
 
@@ -274,7 +280,7 @@ static void on_data(struct session *s, const uint8_t *data, size_t len)
 	s->bytes_in += len;
 	metric_inc(s->env->metrics, METRIC_records_in);
 	metric_add(s->env->metrics, METRIC_bytes_in, len);
-	service_of(s)->handler->record(s, data, len);
+	handler_of(s)->record(s, data, len);
 }
 
 static void on_alert(struct session *s, const uint8_t *data, size_t len)
@@ -391,8 +397,8 @@ void session_tick(struct session *s)
 
 void session_release(struct session *s)
 {
-	if (s->opened && service_of(s)->handler->close)
-		service_of(s)->handler->close(s);
+	if (s->opened && handler_of(s)->close)
+		handler_of(s)->close(s);
 	if (s->final)
 		forget_final(s);
 	record_wipe(&s->record, s->env->cache);

@@ -25,6 +25,7 @@ enum session_end {
 	SESSION_END_IDLE,
 	SESSION_END_REPLACED, /* its peer restarted and has a new session */
 	SESSION_END_DRAIN,
+	SESSION_END_DENIED,   /* a route of the service denies its peer */
 	SESSION_END_SEQ       /* sequence numbers nearly used up */
 };
 
@@ -53,9 +54,10 @@ struct session {
 	uint64_t records_in, bytes_in, bytes_out;
 	uint32_t heard_at;     /* in units of SESSION_HEARD_MS, rounded up */
 	uint8_t end;           /* enum session_end */
-	bool rival;            /* a handshake of the same flow is under way beside it */
+	bool rival : 1;        /* a handshake of the same flow is under way beside it */
 	bool opened : 1;       /* the handler has it */
 	bool alpn : 1;         /* a protocol is behind the identity */
+	uint8_t route;         /* of its service, counted from 1; 0: none of them */
 	uint8_t store_class;   /* the store's */
 	struct record_state record; /* last */
 };
@@ -102,7 +104,7 @@ bool session_record(struct session *s, const struct record *r, bool keep);
 uint64_t session_due(const struct session *s);
 void session_tick(struct session *s);
 
-/* Ends it, with close_notify where the peer should know. The engine removes it when the current call is over. */
+/* Ends it, with close_notify or, for who is denied, access_denied where the peer should know. The engine removes it when the current call is over. */
 void session_close(struct session *s, enum session_end why);
 /* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */
 void session_release(struct session *s);

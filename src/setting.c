@@ -11,6 +11,7 @@
 
 #define PROCESS(field) SETTING_OF_PROCESS, offsetof(struct conf, field)
 #define SERVICE(field) SETTING_OF_SERVICE, offsetof(struct conf_service, field)
+#define ROUTE(field) SETTING_OF_ROUTE, offsetof(struct conf_route, field)
 #define LINE SETTING_ON_LINE
 #define IN_FILE SETTING_IN_FILE
 #define BOTH SETTING_ANYWHERE
@@ -32,7 +33,7 @@
 const struct setting settings[] = {
 	PATH("config", BESIDE, PROCESS(file), "take all settings and any number of services from there: dtlsd.conf(5)"),
 	FLAG("check", BESIDE, PROCESS(check), "read and load everything, say whether it is well, and exit"),
-	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(handler), 0, 0, 0, "command|echo|discard|forward",
+	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(answer.handler), 0, 0, 0, "command|echo|discard|forward",
 	  "who answers (command, or with --forward that)" },
 	PATHS("x509certfile", BOTH, SERVICE(x509certfile),
 	      "certificate chain in PEM, the server's own first; more for other keys and names"),
@@ -54,13 +55,13 @@ const struct setting settings[] = {
 	  "GnuTLS priority string (X25519 and AES-GCM first, AEAD only)" },
 	{ "alpn", 0, SETTING_TEXT, BOTH, SERVICE(alpn), 0, 0, 0, "NAME[,NAME]...",
 	  "application protocols (ALPN) that clients may ask for, the most wanted first" },
-	{ "forward", 0, SETTING_TEXT, BOTH, SERVICE(forward), 0, 0, 0, "BACKEND,...",
+	{ "forward", 0, SETTING_TEXT, BOTH, SERVICE(answer.forward), 0, 0, 0, "BACKEND,...",
 	  "hand records to HOST:PORT[*WEIGHT] or unix:/PATH, and answers back" },
-	CHOICE("forward-proxy", BOTH, SERVICE(forward_proxy), 0, "none|first|every",
+	CHOICE("forward-proxy", BOTH, SERVICE(answer.forward_proxy), 0, "none|first|every",
 	       "tell backends of the client with a PROXY v2 header, in which datagrams (none)"),
-	CHOICE("forward-move", BOTH, SERVICE(forward_move), 0, "yes|no",
+	CHOICE("forward-move", BOTH, SERVICE(answer.forward_move), 0, "yes|no",
 	       "sessions whose backend is down go to one that is up (yes)"),
-	NUMBER("forward-silence", BOTH, SERVICE(forward_silence), 10, 0, 86400, "SECONDS",
+	NUMBER("forward-silence", BOTH, SERVICE(answer.forward_silence), 10, 0, 86400, "SECONDS",
 	       "a backend is down when silent for so long while others answer, 0 never (10)"),
 	NUMBER("forward-refresh", BOTH, PROCESS(forward_refresh), 60, 0, 86400, "SECONDS",
 	       "ask for the addresses of named backends so often, 0 only at a reload (60)"),
@@ -99,6 +100,18 @@ const struct setting settings[] = {
 	CHOICE("hello-lane", BOTH | START, PROCESS(hello_lane), 0, "yes|no",
 	       "sockets of their own for hellos, so that a flood of them pushes out no records (yes)"),
 	FLAG("daemon", BESIDE | START, PROCESS(daemon), "go into the background once ready; log to syslog"),
+	{ "sni", 0, SETTING_TEXT, IN_FILE, ROUTE(sni), 0, 0, 0, "PATTERN", "for clients that ask for such a name" },
+	{ "alpn", 0, SETTING_TEXT, IN_FILE, ROUTE(alpn), 0, 0, 0, "PATTERN", "for clients with such a protocol" },
+	{ "identity", 0, SETTING_TEXT, IN_FILE, ROUTE(identity), 0, 0, 0, "PATTERN",
+	  "for clients whose certificate or PSK has such a name" },
+	FLAG("deny", IN_FILE, ROUTE(deny), "refuse them"),
+	{ "handler", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.handler), 0, 0, 0, "command|echo|discard|forward",
+	  "who answers them" },
+	{ "forward", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.forward), 0, 0, 0, "BACKEND,...", "their backends" },
+	CHOICE("forward-proxy", IN_FILE, ROUTE(answer.forward_proxy), 0, "none|first|every", "as of the service (none)"),
+	CHOICE("forward-move", IN_FILE, ROUTE(answer.forward_move), 0, "yes|no", "as of the service (yes)"),
+	NUMBER("forward-silence", IN_FILE, ROUTE(answer.forward_silence), 10, 0, 86400, "SECONDS",
+	       "as of the service (10)"),
 	PATH("pid-file", BOTH | SETTING_BESIDE_FILE | START, PROCESS(pid_file),
 	     "write the process ID there, remove it at the end"),
 	FLAG("syslog", BOTH | SETTING_BESIDE_FILE | START, PROCESS(syslog), "log to syslog instead of standard error"),
@@ -153,7 +166,7 @@ void setting_presets(void *base, enum setting_scope scope)
 			*(uint32_t *)field_of(s, base) = s->preset;
 	}
 	if (scope == SETTING_OF_SERVICE)
-		((struct conf_service *)base)->handler = "command";
+		((struct conf_service *)base)->answer.handler = "command";
 }
 
 /* ---- values ---- */

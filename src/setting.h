@@ -23,8 +23,8 @@ enum setting_kind {
 
 enum setting_verdict { SETTING_HELP, SETTING_VERSION };
 
-/* Whose it is: .offset is into struct conf or struct conf_service. */
-enum setting_scope { SETTING_OF_PROCESS, SETTING_OF_SERVICE };
+/* Whose it is: .offset is into struct conf, struct conf_service or struct conf_route. */
+enum setting_scope { SETTING_OF_PROCESS, SETTING_OF_SERVICE, SETTING_OF_ROUTE };
 
 enum setting_where {
 	SETTING_ON_LINE = 1,
@@ -51,7 +51,7 @@ extern const size_t setting_count; /* at most CONF_SETTINGS_MOST */
 
 /* NULL: there is none of that name, scope and place. */
 const struct setting *setting_find(const char *name, enum setting_scope scope, enum setting_where where);
-/* The other presets are all zero. base: a struct conf or a struct conf_service, as scope says. */
+/* The other presets are all zero. base: a struct conf, conf_service or conf_route, as scope says. */
 void setting_presets(void *base, enum setting_scope scope);
 /*
  * Sets what s says in base. text is NULL for a flag or count on the command line; it is kept as a

@@ -334,7 +334,7 @@ def _(t):
     p.expect("all is well: 3 services")
     with open(os.path.join(os.environ.get("top_srcdir", TOP), "man", "dtlsd.conf.5"), encoding="ascii") as f:
         manual = set(re.findall(r"^\.It Cm ([a-z0-9-]+) =", f.read(), re.MULTILINE))
-    shown = set(re.findall(r"^\t?([a-z0-9-]+) =", text, re.MULTILINE))
+    shown = set(re.findall(r"^\t*([a-z0-9-]+) =", text, re.MULTILINE))
     check_equal(sorted(shown), sorted(manual), "options of the sample and of the manual")
     listed = set(re.findall(r"--([a-z0-9-]+)", t.process([DTLSD, "--help"]).expect(r"(?s).*--version").group(0)))
     missing = listed - manual - {"config", "check", "daemon", "verbose", "quiet", "help", "version"}

@@ -182,7 +182,7 @@ def _(t):
     ticket = os.path.join(t.dir(), "ticket.pem")
     c = t.client(clients.openssl(d, more=("-alpn", "coap", "-sess_out", ticket)))
     c.ask("whoami", r", ALPN coap$")
-    c.close()
+    c.kill()
     c = t.client(clients.openssl(d, more=("-alpn", "lwm2m", "-sess_in", ticket)))
     d.expect(r"info: .*session opened: .*, resumed, ALPN lwm2m")
     c.ask("whoami", r", ALPN lwm2m$")

@@ -299,6 +299,59 @@ static void another_handler_begins_anew(void **state)
 	world_end(&w);
 }
 
+static const struct service_route deny_psk[] = {
+	{ .name = "deny", .place = "x:1: ", .rule = { .identity = "psk:s?m", .deny = true } },
+	{ .name = "discard", .place = "x:2: ", .rule = { .identity = "CN=*" }, .handler = &handler_discard },
+};
+
+static void routes_lead_to_handlers_or_deny(void **state)
+{
+	const struct world_options o = { .seed = 27, .verify = VERIFY_CLIENT_OPTIONAL, .routes = deny_psk,
+					 .route_count = 2 };
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	c = client_new(&w, AUTH_PSK, 0, NULL);
+	pause_(&w, 1000);
+	assert_int_equal(c->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
+	assert_int_equal(gnutls_alert_get(c->session), GNUTLS_A_ACCESS_DENIED);
+	assert_int_equal(COUNT(&w, session_closed_denied), 1);
+	assert_int_equal(engine_sessions(w.engine), 0);
+	c = connected(&w, 0, AUTH_MUTUAL);
+	client_say(c, 0);
+	pause_(&w, 1000);
+	assert_int_equal(c->echoes, 0);
+	assert_int_equal(COUNT(&w, records_in), 1);
+	echoes(&w, connected(&w, 0, AUTH_ECDSA)); /* nobody in particular: no route is for it */
+	world_end(&w);
+}
+
+static void other_routes_begin_anew_and_the_same_go_on(void **state)
+{
+	const struct world_options o = { .seed = 28, .routes = deny_psk, .route_count = 2 },
+				   fewer = { .routes = deny_psk, .route_count = 1 };
+	struct standing *standing;
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	standing = w.settings.services[0]->config.standing;
+	c = connected(&w, 0, AUTH_ECDSA);
+	world_serve(&w, 0, world_service(&o, "sim", standing));
+	pause_(&w, 100);
+	assert_false(c->closed);
+	echoes(&w, c);
+	world_serve(&w, 0, world_service(&fewer, "sim", standing));
+	pause_(&w, 100);
+	assert_true(c->closed);
+	assert_int_equal(w.left[0], 0);
+	echoes(&w, connected(&w, 0, AUTH_ECDSA));
+	world_end(&w);
+}
+
 static void an_address_that_moves_begins_anew_in_the_other_quota(void **state)
 {
 	const struct world_options free = { .seed = 24 }, small = { .quota = { .sessions = 1 } };
@@ -387,6 +440,8 @@ int main(void)
 		cmocka_unit_test(new_files_leave_sessions_and_handshakes_alone),
 		cmocka_unit_test(a_shorter_idle_time_out_holds_for_live_sessions),
 		cmocka_unit_test(another_handler_begins_anew),
+		cmocka_unit_test(routes_lead_to_handlers_or_deny),
+		cmocka_unit_test(other_routes_begin_anew_and_the_same_go_on),
 		cmocka_unit_test(an_address_that_moves_begins_anew_in_the_other_quota),
 		cmocka_unit_test(a_flow_may_come_by_another_listener),
 		cmocka_unit_test(reloads_under_load_lose_nobody),

@@ -149,6 +149,8 @@ struct service *world_service(const struct world_options *o, const char *name, s
 		.idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 300000,
 		.handshake_timeout_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : 60000,
 		.mtu = 1200,
+		.routes = o->routes,
+		.route_count = o->route_count,
 	};
 	struct service *s;
 	char err[512];

@@ -61,6 +61,8 @@ struct world_options {
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
 	const char *certfile, *keyfile;      /* these instead; NULL: those above */
 	struct quota_limits quota;           /* of a service; all zero: none */
+	const struct service_route *routes;
+	unsigned route_count;
 };
 
 /* Once for the program: certificates in a temporary directory, virtual time for GnuTLS. */

@@ -138,10 +138,42 @@ static void services_and_listeners_are_bounded(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void routes_that_cannot_be_meant_are_refused(void **state)
+{
+	struct conf_service *s = add("a", 1, "127.0.0.1:1");
+	struct conf_route *r = conf_add_route(conf, s, "x", (struct conf_place){ "x.conf", 5 });
+
+	(void)state;
+	assert_non_null(r);
+	refused("x.conf:5: service a: route x: it leads nowhere: give it a handler, forward, or deny = yes");
+	r->answer.forward = "127.0.0.1:2";
+	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+	r->deny = true;
+	refused("x.conf:5: service a: route x: it denies and has a handler: leave one of them out");
+	r->answer.forward = NULL;
+	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+	r->alpn = "coap";
+	refused("x.conf:5: service a: route x: alpn: the service has no protocols that it could be; give it some, as: "
+		"alpn = coap");
+	s->alpn = "coap";
+	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+	r->name = "";
+	refused("x.conf:5: service a: the name of a route has 0 bytes; 1 to 64 are allowed");
+	r->name = "x";
+	for (unsigned i = 1; i <= CONF_ROUTES_MOST; i++) {
+		assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+		r = conf_add_route(conf, s, "y", (struct conf_place){ "x.conf", 5 + i });
+		assert_non_null(r);
+		r->deny = true;
+	}
+	refused("x.conf:37: service a: there are more than 32 routes: join some");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_well_passes),
+		TEST(routes_that_cannot_be_meant_are_refused),
 		TEST(there_is_a_service),
 		TEST(a_name_is_given_once),
 		TEST(a_name_has_a_length),

@@ -74,6 +74,20 @@ static void services_and_listeners_come_and_go(void **state)
 	differ("service a { listen = { 127.0.0.1:1, 127.0.0.1:2 } }", A, "service a: listen - 127.0.0.1:2\n");
 }
 
+static void routes_are_told_by_their_names(void **state)
+{
+	(void)state;
+#define R(routes) "service a { listen = 127.0.0.1:1 " routes " }"
+	differ(R("route x { sni = a deny = yes } route y { handler = echo }"),
+	       R("route x { sni = b handler = echo } route z { handler = echo }"),
+	       "service a: route y: removed\nservice a: route x: sni a -> b\nservice a: route x: deny yes -> no\n"
+	       "service a: route x: handler none -> echo\nservice a: route z: added\n");
+	differ(R("route x { deny = yes } route y { deny = yes }"), R("route y { deny = yes } route x { deny = yes }"),
+	       "service a: its routes are in another order\n");
+	differ(R("route x { deny = yes }"), R("route x { deny = yes }"), "");
+#undef R
+}
+
 static void what_only_a_start_changes_is_marked(void **state)
 {
 	(void)state;
@@ -89,6 +103,7 @@ int main(void)
 		cmocka_unit_test(what_is_the_same_is_not_said),
 		cmocka_unit_test(settings_are_said_with_both_values),
 		cmocka_unit_test(services_and_listeners_come_and_go),
+		cmocka_unit_test(routes_are_told_by_their_names),
 		cmocka_unit_test(what_only_a_start_changes_is_marked),
 	};
 

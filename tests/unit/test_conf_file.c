@@ -82,7 +82,7 @@ static void every_setting_arrives(void **state)
 	assert_int_equal(s->listeners[0].addr.port, 5684);
 	assert_int_equal(s->listeners[2].addr.port, CONF_PORT);
 	assert_int_equal(s->listeners[2].place.line, 11);
-	assert_string_equal(s->handler, "echo");
+	assert_string_equal(s->answer.handler, "echo");
 	assert_string_equal(s->x509certfile, "etc/server.pem"); /* relative to the file */
 	assert_string_equal(s->x509keyfile, "/keys/server.pem,etc/rsa.key");
 	assert_int_equal(s->verify_client, 2);
@@ -102,7 +102,7 @@ static void what_is_not_given_has_the_defaults_of_the_command_line(void **state)
 	(void)state;
 	assert_int_equal(read_text("service x { }"), 0);
 	s = conf->services[0];
-	assert_string_equal(s->handler, "command");
+	assert_string_equal(s->answer.handler, "command");
 	assert_int_equal(s->idle_timeout, 300);
 	assert_int_equal(s->handshake_timeout, 30);
 	assert_int_equal(s->mtu, 1200);
@@ -115,6 +115,58 @@ static void what_is_not_given_has_the_defaults_of_the_command_line(void **state)
 	assert_int_equal(conf->log_level, 2);
 	assert_int_equal(read_text(""), 0);
 	assert_int_equal(conf->service_count, 0);
+}
+
+static void routes_are_read_in_their_order(void **state)
+{
+	const struct conf_service *s;
+	const struct conf_route *r;
+
+	(void)state;
+	assert_int_equal(read_text("service a {\n"
+				   "	route first { } # without anything, before all else\n"
+				   "	handler = echo\n"
+				   "	route second\n"
+				   "	{\n"
+				   "		sni = '*.example.org'\n"
+				   "		alpn = coap\n"
+				   "		identity = 'sensor-*'\n"
+				   "		forward = '127.0.0.1:1'\n"
+				   "		forward-proxy = first\n"
+				   "	}\n"
+				   "	mtu = 600\n"
+				   "}\n"
+				   "service b {\n"
+				   "	route first {\n"
+				   "		deny = yes\n"
+				   "	}\n"
+				   "}\n"), 0);
+	s = conf->services[0];
+	assert_int_equal(s->place.line, 1);
+	assert_int_equal(s->mtu, 600);
+	assert_string_equal(s->answer.handler, "echo");
+	assert_int_equal(s->route_count, 2);
+	r = &s->routes[0];
+	assert_string_equal(r->name, "first");
+	assert_int_equal(r->place.line, 2);
+	assert_null(r->sni);
+	assert_null(r->answer.handler);
+	assert_int_equal(r->answer.forward_silence, 10);
+	r = conf_find_route(s, "second");
+	assert_ptr_equal(r, &s->routes[1]);
+	assert_int_equal(r->place.line, 5);
+	assert_string_equal(r->sni, "*.example.org");
+	assert_string_equal(r->alpn, "coap");
+	assert_string_equal(r->identity, "sensor-*");
+	assert_string_equal(r->answer.forward, "127.0.0.1:1");
+	assert_int_equal(r->answer.forward_proxy, 1);
+	assert_false(r->deny);
+	s = conf->services[1];
+	assert_int_equal(s->place.line, 14);
+	assert_int_equal(s->route_count, 1);
+	assert_int_equal(s->routes[0].place.line, 15);
+	assert_true(s->routes[0].deny);
+	assert_null(conf_find_route(s, "second"));
 }
 
 static void includes_are_handed_on_with_their_place(void **state)
@@ -193,6 +245,16 @@ static const char *const bad[][2] = {
 	{ "include x\n", ":1: missing equal sign after option 'include'; write NAME = VALUE" },
 	{ "include(x)\n", ":1: missing equal sign after option 'include'; write NAME = VALUE" },
 	{ "\ninclude = ''\n", ":2: include: there is nothing in it; name a file or a directory" },
+	{ "service x {\nroute y {\nsnt = z\n}\n}\n", ":3: there is no option 'snt'" },
+	{ "service x {\nroute y {\nmtu = 500\n}\n}\n", ":3: 'mtu' belongs into a service, outside of routes: move" },
+	{ "service x {\nroute y {\nlisten = '*'\n}\n}\n", ":3: 'listen' belongs into a service, outside of routes" },
+	{ "service x {\nroute y {\nworkers = 1\n}\n}\n", ":3: 'workers' belongs outside of services: move it there" },
+	{ "service x {\nsni = y\n}\n", ":2: 'sni' belongs into a route of a service: move it there" },
+	{ "route x {\n}\n", ":1: 'route' belongs into a service: move it there" },
+	{ "service x {\nroute y {\nsni = z\nsni = z\n}\n}\n", ":4: sni is given already at " PATH ":3: leave one" },
+	{ "service x {\nroute y {\ndeny = 1\n}\n}\n", ":3: deny: '1' is none of yes|no" },
+	{ "service x {\nroute y {\nidentity = ''\n}\n}\n", ":3: identity: there is nothing in it" },
+	{ "service x {\nroute y { }\nroute y { }\n}\n", ":3: found duplicate title 'y'; give each service a name" },
 	{ "service x { include = a }\n", ":1: 'include' belongs outside of services: move it there" },
 };
 
@@ -251,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(every_setting_arrives, tear_down),
 		cmocka_unit_test_teardown(what_is_not_given_has_the_defaults_of_the_command_line, tear_down),
+		cmocka_unit_test_teardown(routes_are_read_in_their_order, tear_down),
 		cmocka_unit_test_teardown(includes_are_handed_on_with_their_place, tear_down),
 		cmocka_unit_test_teardown(an_include_that_is_refused_ends_it_with_its_own_cause, tear_down),
 		cmocka_unit_test_teardown(what_is_wrong_is_told_with_file_and_line, tear_down),

@@ -42,7 +42,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_true(addr_is_wildcard(&s->listeners[0].addr) && addr_is_wildcard(&s->listeners[1].addr));
 	assert_int_not_equal(s->listeners[0].addr.family, s->listeners[1].addr.family);
 	assert_int_equal(s->listeners[0].addr.port, 4433);
-	assert_string_equal(s->handler, "command");
+	assert_string_equal(s->answer.handler, "command");
 	assert_int_equal(s->verify_client, 0);
 	assert_int_equal(conf->workers, 0);
 	assert_int_equal(s->idle_timeout, 300);
@@ -72,7 +72,7 @@ static void each_kind_of_option_arrives(void **state)
 	assert_int_equal(parse("--handler", "echo", "--workers=3", "--verify-client", "required", "-vv", "-q", "--daemon",
 			       "--pskpasswd", "f", "[::1]:5684", "127.0.0.1", NULL), OPTIONS_RUN);
 	s = conf->services[0];
-	assert_string_equal(s->handler, "echo");
+	assert_string_equal(s->answer.handler, "echo");
 	assert_int_equal(conf->workers, 3);
 	assert_int_equal(s->verify_client, 2);
 	assert_int_equal(conf->verbose, 2);

@@ -41,18 +41,21 @@ static void what_may_stand_beside_a_file_is_of_the_process(void **state)
 static void the_defaults_are_those_of_the_help(void **state)
 {
 	struct conf_service service = { .name = NULL };
+	struct conf_route route = { .name = NULL };
 	struct conf conf = { .file = NULL };
+	void *const base[] = { [SETTING_OF_PROCESS] = &conf, [SETTING_OF_SERVICE] = &service, [SETTING_OF_ROUTE] = &route };
 
 	(void)state;
 	setting_presets(&conf, SETTING_OF_PROCESS);
 	setting_presets(&service, SETTING_OF_SERVICE);
+	setting_presets(&route, SETTING_OF_ROUTE);
 	for (size_t i = 0; i < setting_count; i++) {
 		const struct setting *s = &settings[i];
 		char value[100], bracket[110];
 
 		if (s->kind != SETTING_NUMBER && s->kind != SETTING_CHOICE)
 			continue;
-		setting_format(s, s->scope == SETTING_OF_SERVICE ? (void *)&service : (void *)&conf, value, sizeof(value));
+		setting_format(s, base[s->scope], value, sizeof(value));
 		snprintf(bracket, sizeof(bracket), "(%s)", value);
 		if (!strstr(s->help, bracket))
 			fail_msg("the help of %s does not name its default %s", s->name, value);

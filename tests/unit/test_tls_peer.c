@@ -35,6 +35,41 @@ static void a_client_certificate_names_its_owner(void **state)
 	}
 }
 
+static bool has_name(const struct talk *t, const char *name)
+{
+	for (const char *at = t->names.text; *at; at += strlen(at) + 1)
+		if (strcmp(at, name) == 0)
+			return true;
+	return false;
+}
+
+static void rules_see_all_names_of_a_client(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_OPTIONAL);
+	struct talk t = { .cert = &client }, n = { .cert = &nameless }, ip = { .cert = &with_ip }, nobody = { 0 };
+
+	(void)state;
+	assert_true(talk(f.tls, &t));
+	assert_true(has_name(&t, "CN=client,O=Example"));
+	assert_true(has_name(&t, "client"));
+	assert_int_equal(strlen(t.names.text), strlen("sha256:") + 64);
+	assert_memory_equal(t.names.text, "sha256:", 7);
+	assert_true(talk(f.tls, &n));
+	assert_true(has_name(&n, "device-7.example"));
+	assert_string_not_equal(n.names.text, t.names.text);
+	assert_true(talk(f.tls, &ip));
+	assert_true(has_name(&ip, "192.0.2.7"));
+	assert_true(talk(f.tls, &nobody));
+	assert_int_equal(nobody.names.len, 0);
+	assert_string_equal(nobody.names.text, "");
+	assert_false(t.names.cut || n.names.cut || ip.names.cut || nobody.names.cut);
+	forget(&t);
+	forget(&n);
+	forget(&ip);
+	forget(&nobody);
+	stop(&f);
+}
+
 static void a_client_certificate_is_not_asked_for_under_none(void **state)
 {
 	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
@@ -228,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_client_certificate_names_its_owner),
+		cmocka_unit_test(rules_see_all_names_of_a_client),
 		cmocka_unit_test(a_client_certificate_is_not_asked_for_under_none),
 		cmocka_unit_test(no_client_certificate_is_fine_when_optional_only),
 		cmocka_unit_test(a_bad_client_certificate_is_refused_with_cause_and_alert),

@@ -13,6 +13,7 @@
 #include <gnutls/x509.h>
 
 #include "tls.h"
+#include "tls_names.h"
 
 /* ---- certificates and files ---- */
 
@@ -71,6 +72,7 @@ struct talk {
 	gnutls_cipher_algorithm_t cipher;
 	gnutls_protocol_t version;
 	char *identity;
+	struct tls_names names;
 	char server_cn[64]; /* of the certificate that the client saw */
 	gnutls_datum_t session_data;
 	char why[256];

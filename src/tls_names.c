@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tls_names.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <gnutls/x509.h>
+
+#include "escape.h"
+
+#define PSK_PREFIX "psk:"
+#define SHA256_PREFIX "sha256:"
+#define SHA256_SIZE 32
+#define NAME_MOST 1024
+
+static void add(struct tls_names *out, const char *prefix, const void *name, size_t len)
+{
+	size_t head = strlen(prefix), room = sizeof(out->text) - 1 - out->len;
+	char *at = out->text + out->len;
+
+	if (head + 4 * len + ESCAPE_LEAST > room) { /* a byte may become \xNN */
+		out->cut = true;
+		return;
+	}
+	memcpy(at, prefix, head);
+	out->len += head + escape_text(at + head, room - head, name, len) + 1;
+}
+
+static bool begins(const char *name, size_t len, const char *prefix)
+{
+	return len >= strlen(prefix) && memcmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/* A name that its owner may have chosen must not pass for a subject, a PSK identity or a fingerprint. */
+static void add_alone(struct tls_names *out, const char *name, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && name[at] != ':' && name[at] != '=')
+		at++;
+	if (len == 0 || (at < len && name[at] == '=') || begins(name, len, PSK_PREFIX) ||
+	    begins(name, len, SHA256_PREFIX))
+		return;
+	add(out, "", name, len);
+}
+
+static void add_psk(gnutls_session_t s, struct tls_names *out)
+{
+	gnutls_datum_t identity;
+
+	if (gnutls_psk_server_get_username2(s, &identity) < 0)
+		return;
+	add(out, PSK_PREFIX, identity.data, identity.size);
+	add_alone(out, (const char *)identity.data, identity.size);
+}
+
+static void add_subject(gnutls_x509_crt_t crt, struct tls_names *out)
+{
+	gnutls_datum_t dn = { NULL, 0 };
+	char name[NAME_MOST];
+	size_t len = sizeof(name);
+	int rc;
+
+	if (gnutls_x509_crt_get_dn3(crt, &dn, 0) >= 0 && dn.size > 0)
+		add(out, "", dn.data, dn.size);
+	gnutls_free(dn.data);
+	for (unsigned i = 0; (rc = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, i, 0, name, &len)) >= 0;
+	     i++) {
+		add_alone(out, name, strnlen(name, len));
+		len = sizeof(name);
+	}
+	if (rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		out->cut = true;
+}
+
+static void add_address(struct tls_names *out, const void *bytes, size_t len)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if ((len == 4 || len == 16) && inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof(text)))
+		add(out, "", text, strlen(text));
+}
+
+/* DNS knows no difference. */
+static void lower(char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			name[i] = (char)(name[i] - 'A' + 'a');
+}
+
+static void add_sans(gnutls_x509_crt_t crt, struct tls_names *out)
+{
+	char name[NAME_MOST];
+	size_t len = sizeof(name);
+	int type;
+
+	for (unsigned i = 0; (type = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &len, NULL)) >= 0; i++) {
+		if (type == GNUTLS_SAN_DNSNAME)
+			lower(name, len);
+		if (type == GNUTLS_SAN_IPADDRESS)
+			add_address(out, name, len);
+		else if (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_URI || type == GNUTLS_SAN_RFC822NAME)
+			add_alone(out, name, len);
+		len = sizeof(name);
+	}
+	if (type != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		out->cut = true;
+}
+
+static void add_fingerprint(const gnutls_datum_t *der, struct tls_names *out)
+{
+	uint8_t hash[SHA256_SIZE];
+	char hex[2 * SHA256_SIZE + 1];
+	size_t len = sizeof(hash);
+
+	if (gnutls_fingerprint(GNUTLS_DIG_SHA256, der, hash, &len) < 0) {
+		out->cut = true;
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+	add(out, SHA256_PREFIX, hex, 2 * len);
+}
+
+static void add_certificate(const gnutls_datum_t *der, struct tls_names *out)
+{
+	gnutls_x509_crt_t crt;
+
+	add_fingerprint(der, out);
+	if (gnutls_x509_crt_init(&crt) < 0) {
+		out->cut = true;
+		return;
+	}
+	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0) {
+		out->cut = true;
+	} else {
+		add_subject(crt, out);
+		add_sans(crt, out);
+	}
+	gnutls_x509_crt_deinit(crt);
+}
+
+void tls_names(gnutls_session_t s, struct tls_names *out)
+{
+	bool psk = gnutls_auth_get_type(s) == GNUTLS_CRD_PSK;
+	const gnutls_datum_t *peer = psk ? NULL : gnutls_certificate_get_peers(s, NULL);
+
+	out->len = 0;
+	out->cut = false;
+	if (psk)
+		add_psk(s, out);
+	else if (peer)
+		add_certificate(peer, out);
+	out->text[out->len] = '\0';
+}
