@@ -20,8 +20,6 @@
 #include "dtlsbench_tls.h"
 #include "dtlsc_cred.h"
 
-#define RETRANSMIT_MS 500
-
 struct bench {
 	struct bench_options o;
 	struct tls_setup tls;
@@ -78,7 +76,7 @@ static int load_credentials(struct bench *b)
 	b->tls.verify = !b->o.who.insecure;
 	b->tls.tickets = !b->o.no_tickets;
 	b->tls.mtu = b->o.mtu;
-	b->tls.retransmit_ms = RETRANSMIT_MS;
+	b->tls.retransmit_ms = (unsigned)(b->o.retransmit * 1000);
 	b->tls.timeout_ms = (unsigned)(b->o.handshake_timeout * 1000);
 	if (cred_load(&b->tls.cred, &b->o.who, err, sizeof(err)) != DTLSC_OK)
 		return complain(err);

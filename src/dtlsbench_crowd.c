@@ -14,7 +14,6 @@
 
 #define MS UINT64_C(1000000)
 #define LOOK_NS (10 * MS)   /* how often the time-outs of handshakes are looked at */
-#define ASK_TLS_NS (100 * MS) /* how often GnuTLS is asked whether it wants to repeat its flight */
 #define ENCORES 4096
 #define ENCORE_MAX 256
 
@@ -251,6 +250,12 @@ static void emit(void *ctx, const uint8_t *record, size_t len)
 	l->flight_len += len;
 }
 
+/* How often GnuTLS is asked whether it wants to repeat its flight. */
+static uint64_t ask_tls_ns(const struct crowd *c)
+{
+	return c->setup.retransmit_ns < 100 * MS ? c->setup.retransmit_ns : 100 * MS;
+}
+
 void crowd_open(struct crowd *c, uint32_t client, uint64_t since)
 {
 	struct client *m = &c->clients[client];
@@ -265,7 +270,7 @@ void crowd_open(struct crowd *c, uint32_t client, uint64_t since)
 	l->client = client;
 	l->since = since;
 	l->deadline = c->now + c->setup.timeout_ns;
-	l->repeat_at = c->now + ASK_TLS_NS;
+	l->repeat_at = c->now + ask_tls_ns(c);
 	l->flight_len = 0;
 	if (c->setup.lean)
 		lane_follow(l, shake_begin(&l->lean, c->setup.lean, c->cache));
@@ -290,7 +295,7 @@ static void lane_again(struct lane *l)
 		lean_send(l);
 		return;
 	}
-	l->repeat_at = c->now + ASK_TLS_NS;
+	l->repeat_at = c->now + ask_tls_ns(c);
 	l->flight_len = 0;
 	lane_follow(l, tls_again(&l->tls));
 	c->counts.repeated += l->busy && l->flight_len > 0;

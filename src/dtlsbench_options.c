@@ -76,6 +76,8 @@ static const struct entry entries[] = {
 	{ "timeout", KIND_REAL, AT(timeout), 0.001, 3600, "SECONDS", "a question unanswered so long is lost (2)" },
 	{ "handshake-timeout", KIND_REAL, AT(handshake_timeout), 0.01, 3600, "SECONDS",
 	  "a handshake unfinished so long has failed (10)" },
+	{ "retransmit", KIND_REAL, AT(retransmit), 0.001, 60, "SECONDS",
+	  "a flight unanswered so long goes out again, then after twice as long (0.5)" },
 	{ "server-pid", KIND_NUMBER, AT(server_pid), 1, 4194304, "PID", "measure this process's CPU time and memory" },
 	{ "settle", KIND_REAL, AT(settle), 0, 3600, "SECONDS", "wait before its memory is read (1)" },
 	{ "seed", KIND_NUMBER, AT(seed), 0, UINT32_MAX, "N", "of --order random and payloads (1)" },
@@ -321,7 +323,8 @@ enum bench_verdict bench_options_read(struct bench_options *o, int argc, char **
 	int c;
 
 	*o = (struct bench_options){ .handshakes = 64, .window = 64, .size = 64, .run = 1, .verify = 100,
-				     .mtu = 1200, .seed = 1, .timeout = 2, .handshake_timeout = 10, .settle = 1,
+				     .mtu = 1200, .seed = 1, .timeout = 2, .handshake_timeout = 10,
+				     .retransmit = 0.5, .settle = 1,
 				     .mix_handshakes = 1, .mix_records = 98, .mix_idle = 50 };
 	for (size_t i = 0; i < ENTRIES; i++)
 		table[i] = (struct option){ entries[i].name, entries[i].argument ? required_argument : no_argument,

@@ -41,7 +41,7 @@ struct bench_options {
 	uint64_t count;    /* operations; 0: as many as the duration holds */
 	double duration;   /* seconds */
 	double rate;       /* operations a second; 0: as fast as answers come */
-	double timeout, handshake_timeout, settle; /* seconds */
+	double timeout, handshake_timeout, retransmit, settle; /* seconds */
 	uint32_t order;    /* enum bench_order */
 	uint32_t mix_handshakes, mix_records, mix_idle; /* --mix */
 	bool lean, resume, no_tickets, plain, ahead, flood, stay, quiet;

@@ -14,7 +14,6 @@
 
 #define TURN_NS UINT64_C(10000000)     /* longest sleep: time-outs and the progress line are looked after */
 #define QUIET_US 20000                 /* the server has fallen asleep by then */
-#define RETRANSMIT_NS (SECOND_NS / 2)
 #define HANDLES_MAX 16384              /* sessions with AEAD handles: 25 MB */
 #define CLOSE_WINDOW 256               /* goodbyes that wait for an answer */
 
@@ -87,7 +86,7 @@ int run_init(struct run *r, const struct bench_options *o, uint32_t clients, con
 		.handles = clients < HANDLES_MAX ? clients : HANDLES_MAX,
 		.tls = tls,
 		.lean = lean,
-		.retransmit_ns = RETRANSMIT_NS,
+		.retransmit_ns = (uint64_t)(o->retransmit * SECOND_NS),
 		.timeout_ns = (uint64_t)(o->handshake_timeout * SECOND_NS),
 		.mtu = o->mtu,
 	};

@@ -76,7 +76,7 @@ static void each_mode_has_its_defaults(void **state)
 		assert_int_equal(o.handshakes, 64);
 		assert_int_equal(o.verify, 100);
 		assert_int_equal(o.mtu, 1200);
-		assert_true(o.timeout == 2 && o.handshake_timeout == 10 && o.settle == 1);
+		assert_true(o.timeout == 2 && o.handshake_timeout == 10 && o.retransmit == 0.5 && o.settle == 1);
 		assert_int_equal(o.server.port, 4433);
 		assert_string_equal(o.who.host, "127.0.0.1");
 	}
