@@ -576,6 +576,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	struct change c;
 	int ready_fd = -1;
 
+	process_limit_heaps();
 	process_fill_streams();
 	/* until it serves, a daemon complains where it was started */
 	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, level_of(conf), "dtlsd");

@@ -25,6 +25,8 @@
 #define TRIM_FREED 500        /* handshakes over and sessions gone, after which freed memory is worth giving back */
 #define TRIM_QUIET_MS 2000    /* since the last of them: under load the pages are needed again */
 #define TRIM_LATEST_MS 60000
+#define TRIM_BLOCK (100 * 1024)
+#define TRIM_FEW_MS 5000      /* fewer than that: so long after the last time */
 
 struct engine {
 	struct engine_config config;
@@ -292,20 +294,35 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /*
- * malloc keeps the pages of handshakes that are over: give them back when enough are. Milliseconds until
- * that is due, UINT64_MAX: not in sight.
+ * malloc_trim passes over the free end of a thread's arena, where most of it may lie; that is given back when a block
+ * beside it is freed that is larger than 64 KB and smaller than what is mapped by itself.
+ */
+static void give_back(void)
+{
+	void *volatile block;
+
+	malloc_trim(0);
+	block = malloc(TRIM_BLOCK);
+	free(block);
+}
+
+/*
+ * malloc keeps the pages of handshakes that are over and of AEAD handles that cooled: give them back, at
+ * once when they are many. Milliseconds until that is due, UINT64_MAX: there are none.
  */
 static uint64_t trim(struct engine *e)
 {
-	uint64_t now = e->env.now, due = least(e->peers.freed_at + TRIM_QUIET_MS, e->trimmed_at + TRIM_LATEST_MS);
+	uint64_t now = e->env.now, due = e->trimmed_at + TRIM_FEW_MS;
 
-	if (e->peers.freed < TRIM_FREED)
+	if (e->peers.freed == 0)
 		return UINT64_MAX;
+	if (e->peers.freed >= TRIM_FREED)
+		due = least(e->peers.freed_at + TRIM_QUIET_MS, e->trimmed_at + TRIM_LATEST_MS);
 	if (now < due)
 		return due - now;
 	e->peers.freed = 0;
 	e->trimmed_at = now;
-	malloc_trim(0);
+	give_back();
 	return UINT64_MAX;
 }
 

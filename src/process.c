@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,13 @@
 #include <unistd.h>
 
 #include "log.h"
+
+#define HEAP_END_MOST (512 * 1024) /* free bytes at the end of an arena: what a burst of handshakes needs again */
+
+void process_limit_heaps(void)
+{
+	mallopt(M_TRIM_THRESHOLD, HEAP_END_MOST);
+}
 
 void process_fill_streams(void)
 {

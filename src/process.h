@@ -22,6 +22,12 @@ void process_leave_terminal(int ready_fd);
 int process_write_pid(const char *path);
 void process_remove_pid(const char *path, int fd);
 
+/*
+ * Memory that was freed goes back to the system. Before the first thread. The limit from which free gives back the end
+ * of an arena grows with the largest block that was ever freed, unless it is set.
+ */
+void process_limit_heaps(void);
+
 /* As many open files as we may have; how many that are. */
 unsigned process_raise_files(void);
 

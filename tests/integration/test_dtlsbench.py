@@ -14,7 +14,7 @@ import threading
 import time
 
 import certs
-from harness import SCALE, TOP, Failed, case, check, check_equal, free_port, main, skip
+from harness import SANITIZER, SCALE, TOP, Failed, case, check, check_equal, free_port, main, skip
 from relay import Relay, path
 
 DTLSBENCH = os.environ.get("DTLSBENCH") or os.path.join(TOP, "build", "src", "dtlsbench")
@@ -282,6 +282,26 @@ def _(t):
     r = run(t, e, "echo", "--plain", "--count", 200, "--timeout", 0.5, status=UNANSWERED)
     check_equal((r["records"], r["wrong_answers"]), (180, 20), "echoed rightly and wrongly")
     check("20 answered wrongly" in r.err, r.err)
+
+
+def memory_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+@case("the memory of AEAD handles and handshakes goes back to the system when the sessions have ended")
+def _(t):
+    if SANITIZER:
+        skip("a sanitizer keeps what is freed")
+    d = serve(t)
+    lean = "--lean", *psk()
+    run(t, d, "idle", "--sessions", 100, "--verify", "all", "--duration", 0.1, *lean)
+    before = memory_kb(d.pid)
+    run(t, d, "idle", "--sessions", 5000, "--verify", "all", "--duration", 0.1, *lean)
+    # 4096 pairs of handles alone are 6 MB
+    while memory_kb(d.pid) - before > 2048:
+        check(time.monotonic() < t.deadline - 1, f"{memory_kb(d.pid)} kB, {before} before")
+        time.sleep(0.2)
 
 
 @case("latency counts from when a record was due: a stall of the server is in all the records of that time")
