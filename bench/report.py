@@ -75,14 +75,14 @@ def latencies(found):
     return table
 
 
-def memories(found, sessions):
-    table = Table([f"memory (VmRSS) of {sessions} idle sessions", "before kB", "with kB", "after kB",
+def memories(found):
+    table = Table(["memory (VmRSS) of idle sessions", "sessions", "before kB", "with kB", "after kB",
                    "bytes a session"], 1)
     for name, result in found.items():
         if isinstance(result, str):
             table.add(f"{name}: {result}")
         else:
-            table.add(name, result["before_kb"], result["held_kb"], result["after_kb"],
+            table.add(name, result["sessions"], result["before_kb"], result["held_kb"], result["after_kb"],
                       f"{result['bytes_per_session']:.0f}")
     return table
 
