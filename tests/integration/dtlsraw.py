@@ -383,6 +383,16 @@ class Client(Peer):
             else:
                 self.inbox.append((r.type, plain))
 
+    def await_service(self):
+        """Says hello until there is an answer: a listener that changes hands drops what comes meanwhile."""
+        while True:
+            self.send(hello(bytes(32)))
+            if readable(self.sock, 1):
+                break
+            check(time.monotonic() < self.t.deadline, "nobody answers")
+        self.pending()
+        return self
+
     def connect(self):
         self.get_cookie()
         self.finish_handshake()

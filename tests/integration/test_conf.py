@@ -264,7 +264,7 @@ def _(t):
     for old in c, e:
         check_equal(old.next(2), CLOSE, "what an old session gets")
     for p in port, other:
-        psk_client(t, p).connect().alive()
+        psk_client(t, p).await_service().connect().alive()
 
 
 @case("SIGHUP: new files and keys of one service, its live sessions go on")
