@@ -14,7 +14,7 @@
 
 static struct {
 	int fd;
-	const struct library *library;
+	const struct library *tls;
 	struct peer *buckets[BUCKETS];
 	struct peer *stranger; /* the next one; it becomes a peer when it is admitted */
 	uint32_t shaking;      /* handshakes under way */
@@ -63,14 +63,14 @@ static struct peer **peer_find(const struct sockaddr_in *a)
 static void peer_go(struct peer **at)
 {
 	struct peer *p = *at;
-	bool before = p->established, lives = demux.library->go(p);
+	bool before = p->established, lives = demux.tls->go(p);
 
 	if (!before && (p->established || !lives))
 		demux.shaking--;
 	if (lives)
 		return;
 	*at = p->next;
-	demux.library->free(p->session);
+	demux.tls->free(p->session);
 	free(p);
 }
 
@@ -82,7 +82,7 @@ static void datagram(const struct sockaddr_in *from)
 		struct peer *p = demux.stranger;
 
 		p->address = *from;
-		p->session = demux.library->admit(p);
+		p->session = demux.tls->admit(p);
 		if (!p->session)
 			return;
 		demux.stranger = xcalloc(1, sizeof(*p));
@@ -116,7 +116,7 @@ void demux_serve(const char *endpoint, const struct library *library)
 	const struct sockaddr_in bound = parse_endpoint(endpoint);
 	uint64_t last = mono_ns();
 
-	demux.library = library;
+	demux.tls = library;
 	demux.stranger = xcalloc(1, sizeof(*demux.stranger));
 	demux.fd = open_udp(&bound, 0);
 	deepen_queues(demux.fd);
