@@ -75,12 +75,12 @@ static uint64_t dice(struct traffic *t)
 
 /* ---- answers ---- */
 
-static void payload_check(struct traffic *t, uint32_t client, const uint8_t *plain, size_t seen, size_t len,
-			  uint64_t now)
+static void on_heard(void *mode, uint32_t client, const uint8_t *plain, size_t len, uint64_t now)
 {
+	struct traffic *t = mode;
 	uint64_t since;
 
-	if (len != t->o->size || memcmp(plain + TAG, t->payload + TAG, seen - TAG) != 0) {
+	if (len != t->o->size || memcmp(plain + TAG, t->payload + TAG, len - TAG) != 0) {
 		t->run->wrong++;
 		return;
 	}
@@ -96,21 +96,13 @@ static void payload_check(struct traffic *t, uint32_t client, const uint8_t *pla
 	}
 }
 
-static void on_heard(void *mode, uint32_t client, const uint8_t *plain, size_t len, uint64_t now)
-{
-	payload_check(mode, client, plain, len < TAG ? TAG : len, len, now);
-}
-
 /* --plain: what was sent, without DTLS. */
 static void on_raw(void *mode, const struct parcel *p, uint64_t now)
 {
 	size_t segment = p->segment ? p->segment : p->len;
 
-	for (size_t at = 0; at < p->len; at += segment) {
-		size_t len = p->len - at < segment ? p->len - at : segment;
-
-		payload_check(mode, p->peer, p->data + at, len < TAG ? TAG : len, len, now);
-	}
+	for (size_t at = 0; at < p->len; at += segment)
+		on_heard(mode, p->peer, p->data + at, p->len - at < segment ? p->len - at : segment, now);
 }
 
 /* ---- operations ---- */
