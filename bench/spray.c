@@ -40,7 +40,6 @@
 #define OTHERS (1u << 20)    /* peers of probe, connect and begin, apart from those of the floods */
 #define BURST 16             /* small, for the sake of who shares the processor */
 #define JUNK_LONG 60000
-#define DATAGRAM_MAX 65507 /* 64 KiB without the headers of UDP and IPv4 */
 #define ECHO_LEN 64
 #define HALFOPEN 8192 /* peers whose answer to the first hello is still waited for */
 #define HANDSHAKES 64
@@ -248,12 +247,12 @@ static size_t junk_length(void)
 
 static size_t large_length(void)
 {
-	return DATAGRAM_MAX;
+	return SOURCE_MESSAGE_MAX;
 }
 
 static void flood_with_junk(struct task *t, size_t (*length)(void))
 {
-	static uint8_t room[BURST][DATAGRAM_MAX + 8];
+	static uint8_t room[BURST][SOURCE_MESSAGE_MAX + 8];
 	struct parcel p[BURST], in[SOURCE_BATCH];
 
 	source_skip_bodies(t->source, true);
@@ -293,7 +292,7 @@ static size_t piece(uint8_t *p, const struct addr *server)
 	memcpy(p, &ip, sizeof(ip));
 	wire_put16(p + sizeof(ip), 4444);
 	wire_put16(p + sizeof(ip) + 2, server->port);
-	wire_put16(p + sizeof(ip) + 4, DATAGRAM_MAX + 8);
+	wire_put16(p + sizeof(ip) + 4, SOURCE_MESSAGE_MAX + 8);
 	return len;
 }
 

@@ -25,7 +25,6 @@
 #define SECONDS_MAX 604800.0
 #define COUNT_MAX 1e15
 #define RATE_MAX 1e8
-#define RUN_MAX 64 /* UDP_SEGMENT takes no more */
 
 enum kind { KIND_TEXT, KIND_NUMBER, KIND_REAL, KIND_FLAG, KIND_SPECIAL };
 
@@ -59,7 +58,8 @@ static const struct entry entries[] = {
 	{ "window", KIND_NUMBER, AT(window), 1, 1000000, "N", "without --rate: questions out at a time (64)" },
 	{ "handshakes", KIND_NUMBER, AT(handshakes), 1, 100000, "N", "handshakes under way at a time (64)" },
 	{ "size", KIND_NUMBER, AT(size), 8, DTLS_PLAINTEXT_MAX, "BYTES", "payload of a record (64)" },
-	{ "run", KIND_NUMBER, AT(run), 1, RUN_MAX, "N", "records that leave in one message, with UDP_SEGMENT (1)" },
+	{ "run", KIND_NUMBER, AT(run), 1, SOURCE_RUN_MAX, "N",
+	  "records that leave in one message, with UDP_SEGMENT (1)" },
 	{ "order", KIND_SPECIAL, SPECIAL_ORDER, 0, 0, "turn|random", "which session is next (turn)" },
 	{ "mix", KIND_SPECIAL, SPECIAL_MIX, 0, 0, "H:R:I",
 	  "mixed: H handshakes to R records, I percent of sessions idle (1:98:50)" },

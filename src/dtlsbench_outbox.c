@@ -3,8 +3,6 @@
 
 #include <assert.h>
 
-#define RUN_MAX 64 /* datagrams that UDP_SEGMENT makes of one message at most */
-
 void outbox_init(struct outbox *o, struct source *source, size_t mtu)
 {
 	o->source = source;
@@ -39,7 +37,7 @@ static bool joins(const struct outbox *o, const struct parcel *last, uint32_t pe
 	if (join == OUTBOX_FLIGHT)
 		return last->segment == 0 && last->len + len <= o->mtu;
 	return join == OUTBOX_RUN && last->segment == len && last->len + len <= SOURCE_MESSAGE_MAX &&
-	       last->len / len < RUN_MAX;
+	       last->len / len < SOURCE_RUN_MAX;
 }
 
 void outbox_add(struct outbox *o, uint32_t peer, size_t len, enum outbox_join join)

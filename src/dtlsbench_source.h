@@ -18,6 +18,7 @@
 
 #define SOURCE_BATCH 64
 #define SOURCE_MESSAGE_MAX 65507
+#define SOURCE_RUN_MAX 64 /* datagrams that UDP_SEGMENT makes of one message at most */
 #define SOURCE_PEERS_MAX (1u << 22) /* 127.64.0.1 to 127.128.0.0 */
 
 /* One datagram, or a run of them: segment > 0 bytes each, the last may be shorter. */
