@@ -15,8 +15,6 @@
 #include "record.h"
 #include "wire.h"
 
-#define BURST_MAX 64
-
 /* Messages of equal length, of o->run records each; message i is client i % sessions'. */
 struct ahead {
 	struct run *run;
@@ -90,7 +88,7 @@ static uint64_t stretch(struct ahead *a, uint64_t first, uint64_t count)
 {
 	uint64_t end = first + count, next = first, before = a->got, lost = 0, alive = clock_mono_ns();
 	uint64_t window = a->o->window / a->o->run;
-	unsigned burst = window / 2 < BURST_MAX ? (unsigned)(window + 1) / 2 : BURST_MAX;
+	unsigned burst = run_burst(window);
 
 	a->sent = a->got;
 	while (!run_over(a->run) && (next < end || a->got + lost < a->sent)) {

@@ -14,7 +14,6 @@
 #include "dtlsbench_pace.h"
 #include "wire.h"
 
-#define BURST_MAX 64
 #define TURN_NS UINT64_C(1000000)
 
 struct hellos {
@@ -63,8 +62,7 @@ static void say(struct hellos *h, uint64_t since)
 /* How many may be said now. */
 static uint64_t allowance(const struct hellos *h, uint64_t now)
 {
-	uint64_t left = h->goal - h->sent, due;
-	uint64_t burst = h->o->window / 2 < BURST_MAX ? (h->o->window + 1) / 2 : BURST_MAX;
+	uint64_t left = h->goal - h->sent, burst = run_burst(h->o->window), due;
 
 	if (h->pace.rate > 0) {
 		due = pace_count(&h->pace, now);
@@ -132,10 +130,8 @@ static void measure(struct hellos *h)
 int hello_run(struct run *r)
 {
 	static const struct shake_setup nobody = { .tickets = true };
-	double room = r->o->rate > 0 ? r->o->rate * r->o->timeout * 2 : 0;
 	struct hellos h = { .run = r, .o = r->o, .latest = calloc(r->o->sessions, sizeof(uint64_t)) };
-	int rc = h.latest ? ledger_init(&h.ledger, (uint64_t)room + 2 * r->o->window + 1024,
-					(uint64_t)(r->o->timeout * SECOND_NS)) : -ENOMEM;
+	int rc = h.latest ? run_ledger_init(r, &h.ledger) : -ENOMEM;
 
 	if (rc == 0 && shake_begin(&h.shake, &nobody, NULL) == SHAKE_SEND) {
 		r->mode = &h;

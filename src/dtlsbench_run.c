@@ -15,6 +15,7 @@
 #define TURN_NS UINT64_C(10000000)     /* longest sleep: time-outs and the progress line are looked after */
 #define QUIET_US 20000                 /* the server has fallen asleep by then */
 #define HANDLES_MAX 16384              /* sessions with AEAD handles: 25 MB */
+#define BURST_MAX 64                   /* questions */
 #define CLOSE_WINDOW 256               /* goodbyes that wait for an answer */
 
 static volatile sig_atomic_t interrupted;
@@ -118,6 +119,21 @@ void run_free(struct run *r)
 void run_turn(struct run *r, uint64_t wait_ns)
 {
 	r->error = crowd_turn(r->crowd, wait_ns < TURN_NS ? wait_ns : TURN_NS);
+}
+
+/* ---- questions ---- */
+
+int run_ledger_init(const struct run *r, struct ledger *l)
+{
+	const struct bench_options *o = r->o;
+	double room = o->rate > 0 ? o->rate * o->timeout * 2 : 0;
+
+	return ledger_init(l, (uint64_t)room + 2 * o->window + 1024, (uint64_t)(o->timeout * SECOND_NS));
+}
+
+unsigned run_burst(uint64_t window)
+{
+	return window / 2 < BURST_MAX ? (unsigned)(window + 1) / 2 : BURST_MAX;
 }
 
 /* ---- what it costs ---- */

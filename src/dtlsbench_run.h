@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dtlsbench_crowd.h"
+#include "dtlsbench_ledger.h"
 #include "dtlsbench_options.h"
 #include "dtlsbench_progress.h"
 #include "dtlsbench_report.h"
@@ -60,6 +61,11 @@ void run_interrupt(void);
 bool run_over(const struct run *r);
 /* Sends, receives, waits for it at most so long. */
 void run_turn(struct run *r, uint64_t wait_ns);
+
+/* Room for the questions that may be out, by --window or by --rate. 0 or -ENOMEM. */
+int run_ledger_init(const struct run *r, struct ledger *l);
+/* How many questions go out together: half a window at most, while the server has the other half. */
+unsigned run_burst(uint64_t window);
 
 void meter_start(const struct run *r, struct meter *m);
 /* Lets the server fall asleep before its account is read, where it is read. */

@@ -19,7 +19,6 @@
 #include "wire.h"
 
 #define TAG 8 /* the record's number, at the beginning of its payload */
-#define BURST_MAX 64
 #define SPARE 64             /* clients over twice the handshakes: those that have just left rest a while */
 #define IDLE_TURN_NS UINT64_C(10000000)
 #define SPIN_NS UINT64_C(100000)  /* sleeping takes so long to end: shorter waits are spent polling */
@@ -219,8 +218,7 @@ static void issue(struct traffic *t, uint64_t n, uint64_t now)
 /* How many may be issued now: a fixed rate's, or a burst where the window has room for one. */
 static uint64_t allowance(const struct traffic *t, uint64_t now)
 {
-	uint64_t left = t->goal - t->issued, n;
-	uint64_t burst = (t->o->window / 2 < BURST_MAX ? (t->o->window + 1) / 2 : BURST_MAX);
+	uint64_t left = t->goal - t->issued, burst = run_burst(t->o->window), n;
 
 	if (t->pace.rate > 0) {
 		n = pace_count(&t->pace, now) - t->issued;
@@ -358,7 +356,6 @@ static int verify(struct traffic *t, const char *asked, const char *echoed)
 static int traffic_init(struct traffic *t, struct run *r)
 {
 	const struct bench_options *o = r->o;
-	double room = o->rate > 0 ? o->rate * o->timeout * 2 : 0;
 
 	*t = (struct traffic){ .run = r, .o = o, .random = o->seed * UINT64_C(2654435769) + 1 };
 	t->base = idle_part(o);
@@ -366,8 +363,7 @@ static int traffic_init(struct traffic *t, struct run *r)
 	t->active = o->sessions - t->base;
 	t->head = t->active;
 	t->payload = malloc(o->size);
-	if (!t->payload || ledger_init(&t->ledger, (uint64_t)room + 2 * o->window + 1024,
-				       (uint64_t)(o->timeout * SECOND_NS)) != 0)
+	if (!t->payload || run_ledger_init(r, &t->ledger) != 0)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < o->size; i++)
 		t->payload[i] = (uint8_t)('a' + dice(t) % 26);
