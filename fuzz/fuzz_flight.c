@@ -68,6 +68,15 @@ static void said_record(struct said *s, const struct record *r)
 	said_add(s, r->body, r->length);
 }
 
+/* As it was, of itself or of another that has the same bytes; the memory stays its own. */
+static void said_restore(struct said *s, const struct said *from)
+{
+	s->used = from->used;
+	s->last = from->last;
+	s->end = from->end;
+	s->open = from->open;
+}
+
 static void said_clear(struct said *s)
 {
 	s->used = 0;
@@ -131,16 +140,13 @@ static int on_datagram(void *ctx, const uint8_t *data, size_t len)
 
 static void push(struct run *run, struct fuzz_input *in)
 {
-	size_t len = fuzz_u16(in), used = run->pushed.used, unsent = run->unsent.used;
-	struct said pushed, sending;
+	size_t len = fuzz_u16(in);
+	struct said pushed = run->pushed, unsent = run->unsent;
 	const uint8_t *data = fuzz_bytes(in, &len);
 	uint8_t *copy = fuzz_copy(data, len);
 	bool good;
 	int rc;
 
-	/* with what was open before, to see whether it goes on */
-	pushed = run->pushed;
-	sending = run->unsent;
 	good = len > 0 && said_all(&run->pushed, copy, len);
 	if (good)
 		assert(said_all(&run->unsent, copy, len));
@@ -155,14 +161,8 @@ static void push(struct run *run, struct fuzz_input *in)
 		run->pushed_bytes += len;
 		return;
 	}
-	run->pushed.open = pushed.open;
-	run->pushed.last = pushed.last;
-	run->pushed.end = pushed.end;
-	run->pushed.used = used;
-	run->unsent.open = sending.open;
-	run->unsent.last = sending.last;
-	run->unsent.end = sending.end;
-	run->unsent.used = unsent;
+	said_restore(&run->pushed, &pushed);
+	said_restore(&run->unsent, &unsent);
 }
 
 static void send(struct run *run, bool fails)
@@ -189,9 +189,7 @@ static void rewind_all(struct run *run)
 	flight_rewind(run->flight);
 	said_clear(&run->unsent);
 	said_add(&run->unsent, run->pushed.data, run->pushed.used);
-	run->unsent.open = run->pushed.open;
-	run->unsent.last = run->pushed.last;
-	run->unsent.end = run->pushed.end;
+	said_restore(&run->unsent, &run->pushed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
