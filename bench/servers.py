@@ -17,6 +17,12 @@ def die(text):
     sys.exit(f"bench: {text}")
 
 
+def resident(pid):
+    """The memory of a process in bytes."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Credentials:
     """One certificate and one pre-shared key for all servers."""
 

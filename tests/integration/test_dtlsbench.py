@@ -14,6 +14,7 @@ import threading
 import time
 
 import certs
+from allocs import resident
 from harness import SANITIZER, SCALE, TOP, Failed, case, check, check_equal, free_port, main, skip
 from relay import Relay, path
 
@@ -284,11 +285,6 @@ def _(t):
     check("20 answered wrongly" in r.err, r.err)
 
 
-def memory_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-
 @case("the memory of AEAD handles and handshakes goes back to the system when the sessions have ended")
 def _(t):
     if SANITIZER:
@@ -296,11 +292,11 @@ def _(t):
     d = serve(t)
     lean = "--lean", *psk()
     run(t, d, "idle", "--sessions", 100, "--verify", "all", "--duration", 0.1, *lean)
-    before = memory_kb(d.pid)
+    before = resident(d)
     run(t, d, "idle", "--sessions", 5000, "--verify", "all", "--duration", 0.1, *lean)
     # 4096 pairs of handles alone are 6 MB
-    while memory_kb(d.pid) - before > 2048:
-        check(time.monotonic() < t.deadline - 1, f"{memory_kb(d.pid)} kB, {before} before")
+    while resident(d) - before > 2048 * 1024:
+        check(time.monotonic() < t.deadline - 1, f"{resident(d)} bytes, {before} before")
         time.sleep(0.2)
 
 
