@@ -9,6 +9,7 @@ import dataclasses
 
 NOW, BEFORE = "dtlsd", "dtlsd before"
 AT_MOST = 1.1
+MEMORY = "bytes of an idle session"
 
 
 @dataclasses.dataclass
@@ -65,5 +66,8 @@ def seem_worse(rows):
 
 
 def memory_verdict(memory):
+    """None: one of them could not be measured."""
+    if any(isinstance(found, str) for found in memory.values()):
+        return None
     before, now = ((memory[name]["bytes_per_session"],) * 2 for name in (BEFORE, NOW))
-    return Verdict("bytes of an idle session", before, now, 0.0)
+    return Verdict(MEMORY, before, now, 0.0)

@@ -3,6 +3,8 @@
 """What dtlsbench reports of real runs, read by what people read it with, and what bench/plot draws from it."""
 
 import csv
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -14,7 +16,8 @@ import certs
 from harness import DTLSD, TOP, case, check, check_equal, main
 
 DTLSBENCH = os.path.join(os.path.dirname(DTLSD), "dtlsbench")
-PLOT = os.path.join(TOP, "bench", "plot")
+BENCH = os.path.join(TOP, "bench")
+PLOT = os.path.join(BENCH, "plot")
 ALL_ANSWERED, FAILED = 0, 1
 SVG = "{http://www.w3.org/2000/svg}"
 PERCENTILES = ["min_ns", "p50_ns", "p90_ns", "p99_ns", "p99_9_ns", "p99_99_ns", "max_ns"]
@@ -136,6 +139,26 @@ def _(t):
         done = subprocess.run([sys.executable, PLOT, *arguments, table], capture_output=True, text=True,
                               check=False, timeout=60)
         check(done.returncode == 1 and complaint in done.stderr, done.stderr)
+
+
+def of_bench(t, name):
+    """One of its programs as a module."""
+    sys.path.insert(0, BENCH)
+    t.stack.callback(sys.path.remove, BENCH)
+    loader = importlib.machinery.SourceFileLoader(name, os.path.join(BENCH, name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+@case("bench/run: memory that could not be measured is a goal missed, and no verdict of a comparison")
+def _(t):
+    run = of_bench(t, "run")
+    check_equal(list(run.goals([], None, {"dtlsd": "no answer"})),
+                [("memory of an idle session: no answer", False)], "goals")
+    good = {"bytes_per_session": 300}
+    check_equal(run.compare.memory_verdict({"dtlsd": "no answer", "dtlsd before": good}), None, "verdict")
+    check_equal(run.compare.memory_verdict({"dtlsd": good, "dtlsd before": good}).text, "as good", "verdict")
 
 
 if __name__ == "__main__":
