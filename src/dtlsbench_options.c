@@ -280,6 +280,8 @@ static const char *contradiction(const struct bench_options *o)
 		return "--lean has no --resume, --x509certfile or --priority: leave it out";
 	if (o->plain && !has_records(o->mode))
 		return "--plain is for the modes echo and latency";
+	if (o->plain && o->resume)
+		return "--plain has no handshakes: leave --resume out";
 	if (o->ahead && (o->mode != BENCH_ECHO || o->plain || !o->count))
 		return "--ahead is for the mode echo with --count";
 	if (o->flood && o->mode != BENCH_HELLO)

@@ -158,6 +158,7 @@ static void what_contradicts_is_refused(void **state)
 	refused("--lean echo 127.0.0.1", "--insecure");
 	refused("--lean --insecure --resume handshake 127.0.0.1", "--lean has no");
 	refused("--plain handshake 127.0.0.1", "echo and latency");
+	refused("--plain --resume echo 127.0.0.1", "no handshakes");
 	refused("--ahead echo 127.0.0.1", "--count");
 	refused("--flood echo 127.0.0.1", "mode hello");
 	refused("--run 64 --size 1200 echo 127.0.0.1", "one UDP message");
