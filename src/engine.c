@@ -140,7 +140,7 @@ static struct handshake *on_hello(struct engine *e, const struct datagram *d, co
 		metric_inc(&e->metrics, METRIC_drop_malformed);
 		return NULL;
 	}
-	h = table_count(e->peers.handshakes) ? peers_handshake(&e->peers, &d->flow) : NULL;
+	h = peers_handshake(&e->peers, &d->flow);
 	if (h && hello.cookie_length > 0 && handshake_same_hello(h, &hello))
 		return h;
 	switch (gate_check(&e->keys, &d->flow, &hello, &g)) {
@@ -171,7 +171,7 @@ static void on_plain(struct engine *e, const struct datagram *d, const struct re
 		if (!h)
 			return;
 	} else {
-		h = table_count(e->peers.handshakes) ? peers_handshake(&e->peers, &d->flow) : NULL;
+		h = peers_handshake(&e->peers, &d->flow);
 	}
 	if (h)
 		peers_settle_handshake(&e->peers, h, handshake_record(h, r));

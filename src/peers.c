@@ -80,7 +80,8 @@ void peers_expect(const struct peers *p, const struct datagram *d, unsigned n)
 
 struct handshake *peers_handshake(struct peers *p, const struct flow *flow)
 {
-	struct table_node *n = table_find(p->handshakes, flow);
+	/* as a rule there are none, and no hash is wanted to know that */
+	struct table_node *n = table_count(p->handshakes) ? table_find(p->handshakes, flow) : NULL;
 
 	return n ? handshake_of_node(n) : NULL;
 }
