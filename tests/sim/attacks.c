@@ -18,22 +18,6 @@
 #include "wire.h"
 #include "world.h"
 
-#define MINUTE 60000
-#define COUNT(w, name) metric_get(engine_metrics((w)->engine), METRIC_##name)
-
-static void pause_(struct world *w, uint64_t ms)
-{
-	world_run(w, ms, NULL, NULL);
-}
-
-static struct client *connected(struct world *w, enum world_auth auth, uint16_t port)
-{
-	struct client *c = client_new(w, auth, port, NULL);
-
-	assert_true(world_run(w, MINUTE, client_is_done, c));
-	return c;
-}
-
 static void assert_echoes(struct world *w, struct client *c, unsigned first, unsigned n)
 {
 	unsigned before = c->echoes;

@@ -23,10 +23,8 @@
 #include "faults.h"
 #include "handlers.h"
 #include "log.h"
-#include "metrics.h"
 #include "world.h"
 
-#define MINUTE 60000
 #define SAMPLE 150 /* runs of the short form, each way */
 
 static bool all;
@@ -157,17 +155,6 @@ void __wrap_net_send(struct net *n, const struct flow *flow, bool to_server, con
 }
 
 /* ---- the life of a server ---- */
-
-static bool rest(void *ctx)
-{
-	(void)ctx;
-	return false;
-}
-
-static void pause_(struct world *w, uint64_t ms)
-{
-	world_run(w, ms, rest, NULL);
-}
 
 /* The answers that come to a command within a second. */
 static unsigned answers(struct world *w, struct client *c, const char *command)

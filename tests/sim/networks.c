@@ -19,7 +19,6 @@
 #include "pki.h"
 #include "world.h"
 
-#define MINUTE 60000
 #define TRIES 5
 
 static unsigned seeds = 30;
@@ -51,12 +50,6 @@ static const struct weather weathers[] = {
 	{ "path of 576 bytes, all late", { .mtu = 548, .reorder = 1000 }, 1 },
 	{ "loss 15 %, doubled, late", { .loss = 150, .duplicate = 200, .reorder = 300 }, 3 },
 };
-
-static uint64_t counter(struct world *w, enum metric m)
-{
-	return metric_get(engine_metrics(w->engine), m);
-}
-#define COUNT(w, name) counter(w, METRIC_##name)
 
 static void converse(struct world *w, struct client *c, unsigned first, unsigned n)
 {

@@ -14,18 +14,9 @@
 #include <gnutls/x509.h>
 
 #include "handlers.h"
-#include "metrics.h"
 #include "world.h"
 
-#define MINUTE 60000
-#define COUNT(w, name) metric_get(engine_metrics((w)->engine), METRIC_##name)
-
-static void pause_(struct world *w, uint64_t ms)
-{
-	world_run(w, ms, NULL, NULL);
-}
-
-static struct client *connected(struct world *w, unsigned listener, enum world_auth auth)
+static struct client *connected_to(struct world *w, unsigned listener, enum world_auth auth)
 {
 	struct client *c = client_new_to(w, listener, auth);
 
@@ -78,8 +69,8 @@ static void each_has_its_own_identity_and_handler(void **state)
 	(void)state;
 	world_init(&w, &first);
 	world_serve(&w, 1, world_service(&second, "second", NULL));
-	a = connected(&w, 0, AUTH_ECDSA);
-	b = connected(&w, 1, AUTH_RSA);
+	a = connected_to(&w, 0, AUTH_ECDSA);
+	b = connected_to(&w, 1, AUTH_RSA);
 	assert_int_equal(key_of_server(a), GNUTLS_PK_ECDSA);
 	assert_int_equal(key_of_server(b), GNUTLS_PK_RSA);
 	echoes(&w, a);
@@ -100,7 +91,7 @@ static void a_ticket_of_one_is_of_no_use_at_the_other(void **state)
 	(void)state;
 	world_init(&w, &o);
 	world_serve(&w, 1, world_service(&o, "second", NULL));
-	c = connected(&w, 0, AUTH_ECDSA);
+	c = connected_to(&w, 0, AUTH_ECDSA);
 	assert_int_equal(gnutls_session_get_data2(c->session, &ticket), 0);
 	for (unsigned listener = 0; listener < 2; listener++) {
 		c = client_new_to(&w, listener, AUTH_ECDSA);
@@ -133,13 +124,13 @@ static void a_full_service_refuses_and_the_others_serve(void **state)
 	(void)state;
 	world_init(&w, &free);
 	world_serve(&w, 1, world_service(&small, "small", NULL));
-	c = connected(&w, 1, AUTH_PSK);
-	connected(&w, 1, AUTH_PSK);
+	c = connected_to(&w, 1, AUTH_PSK);
+	connected_to(&w, 1, AUTH_PSK);
 	again = client_new_to(&w, 1, AUTH_PSK);
 	pause_(&w, 5000);
 	assert_false(again->done);
 	assert_true(COUNT(&w, limited_sessions) > 0);
-	connected(&w, 0, AUTH_PSK);
+	connected_to(&w, 0, AUTH_PSK);
 	client_bye(c); /* gives its place away */
 	assert_true(world_run(&w, MINUTE, client_is_done, again));
 	echoes(&w, again);
@@ -154,11 +145,9 @@ static void a_peer_that_restarts_needs_no_second_place(void **state)
 
 	(void)state;
 	world_init(&w, &small);
-	c = client_new(&w, AUTH_PSK, 777, NULL);
-	assert_true(world_run(&w, MINUTE, client_is_done, c));
+	c = connected(&w, AUTH_PSK, 777);
 	client_free(c);
-	c = client_new(&w, AUTH_PSK, 777, NULL);
-	assert_true(world_run(&w, MINUTE, client_is_done, c));
+	c = connected(&w, AUTH_PSK, 777);
 	echoes(&w, c);
 	assert_int_equal(COUNT(&w, session_closed_replaced), 1);
 	world_end(&w);
@@ -179,7 +168,7 @@ static void a_service_evicts_its_own_half_open_peers_only(void **state)
 	pause_(&w, 3000);
 	assert_int_equal(engine_handshakes(w.engine), 2);
 	w.net.down.delay = 0;
-	c = connected(&w, 1, AUTH_PSK);
+	c = connected_to(&w, 1, AUTH_PSK);
 	assert_int_equal(COUNT(&w, handshake_evicted), 1);
 	assert_true(world_run(&w, MINUTE, client_is_done, other));
 	echoes(&w, c);
@@ -202,7 +191,7 @@ static void the_rate_of_a_service_is_its_own(void **state)
 	assert_int_equal(engine_sessions(w.engine), 1);
 	assert_true(COUNT(&w, limited_rate) > 0);
 	for (int i = 0; i < 5; i++)
-		connected(&w, 0, AUTH_PSK);
+		connected_to(&w, 0, AUTH_PSK);
 	for (int i = 0; i < 5; i++)
 		assert_true(world_run(&w, MINUTE, client_is_done, c[i]));
 	world_end(&w);
@@ -219,7 +208,7 @@ static void who_is_taken_away_is_told_and_others_do_not_notice(void **state)
 	(void)state;
 	world_init(&w, &o);
 	world_serve(&w, 1, world_service(&o, "second", NULL));
-	stays = connected(&w, 0, AUTH_PSK);
+	stays = connected_to(&w, 0, AUTH_PSK);
 	for (int i = 0; i < 300; i++) /* more than one piece of the sweep */
 		goes[i] = client_new_to(&w, 1, AUTH_PSK);
 	pause_(&w, MINUTE);
@@ -238,7 +227,7 @@ static void who_is_taken_away_is_told_and_others_do_not_notice(void **state)
 	echoes(&w, stays);
 	/* and it can come back */
 	world_serve(&w, 1, world_service(&o, "third", NULL));
-	echoes(&w, connected(&w, 1, AUTH_PSK));
+	echoes(&w, connected_to(&w, 1, AUTH_PSK));
 	assert_int_equal(w.left[1], 1);
 	world_end(&w);
 }
@@ -251,14 +240,14 @@ static void new_files_leave_sessions_and_handshakes_alone(void **state)
 
 	(void)state;
 	world_init(&w, &ecdsa);
-	live = connected(&w, 0, AUTH_ECDSA);
+	live = connected_to(&w, 0, AUTH_ECDSA);
 	half = client_new_to(&w, 0, AUTH_ECDSA);
 	while (!engine_handshakes(w.engine))
 		pause_(&w, 1);
 	world_serve(&w, 0, world_service(&rsa, "sim", w.settings.services[0]->config.standing));
 	assert_true(world_run(&w, MINUTE, client_is_done, half));
 	assert_int_equal(key_of_server(half), GNUTLS_PK_ECDSA);
-	assert_int_equal(key_of_server(connected(&w, 0, AUTH_RSA)), GNUTLS_PK_RSA);
+	assert_int_equal(key_of_server(connected_to(&w, 0, AUTH_RSA)), GNUTLS_PK_RSA);
 	echoes(&w, live);
 	echoes(&w, half);
 	world_end(&w);
@@ -272,7 +261,7 @@ static void a_shorter_idle_time_out_holds_for_live_sessions(void **state)
 
 	(void)state;
 	world_init(&w, &patient);
-	c = connected(&w, 0, AUTH_PSK);
+	c = connected_to(&w, 0, AUTH_PSK);
 	pause_(&w, 10000);
 	assert_false(c->closed);
 	world_serve(&w, 0, world_service(&hasty, "sim", w.settings.services[0]->config.standing));
@@ -290,12 +279,12 @@ static void another_handler_begins_anew(void **state)
 
 	(void)state;
 	world_init(&w, &discard);
-	c = connected(&w, 0, AUTH_PSK);
+	c = connected_to(&w, 0, AUTH_PSK);
 	world_serve(&w, 0, world_service(&echo, "sim", w.settings.services[0]->config.standing));
 	pause_(&w, 100);
 	assert_true(c->closed);
 	assert_int_equal(w.left[0], 0);
-	echoes(&w, connected(&w, 0, AUTH_PSK));
+	echoes(&w, connected_to(&w, 0, AUTH_PSK));
 	world_end(&w);
 }
 
@@ -319,12 +308,12 @@ static void routes_lead_to_handlers_or_deny(void **state)
 	assert_int_equal(gnutls_alert_get(c->session), GNUTLS_A_ACCESS_DENIED);
 	assert_int_equal(COUNT(&w, session_closed_denied), 1);
 	assert_int_equal(engine_sessions(w.engine), 0);
-	c = connected(&w, 0, AUTH_MUTUAL);
+	c = connected_to(&w, 0, AUTH_MUTUAL);
 	client_say(c, 0);
 	pause_(&w, 1000);
 	assert_int_equal(c->echoes, 0);
 	assert_int_equal(COUNT(&w, records_in), 1);
-	echoes(&w, connected(&w, 0, AUTH_ECDSA)); /* nobody in particular: no route is for it */
+	echoes(&w, connected_to(&w, 0, AUTH_ECDSA)); /* nobody in particular: no route is for it */
 	world_end(&w);
 }
 
@@ -339,7 +328,7 @@ static void other_routes_begin_anew_and_the_same_go_on(void **state)
 	(void)state;
 	world_init(&w, &o);
 	standing = w.settings.services[0]->config.standing;
-	c = connected(&w, 0, AUTH_ECDSA);
+	c = connected_to(&w, 0, AUTH_ECDSA);
 	world_serve(&w, 0, world_service(&o, "sim", standing));
 	pause_(&w, 100);
 	assert_false(c->closed);
@@ -348,7 +337,7 @@ static void other_routes_begin_anew_and_the_same_go_on(void **state)
 	pause_(&w, 100);
 	assert_true(c->closed);
 	assert_int_equal(w.left[0], 0);
-	echoes(&w, connected(&w, 0, AUTH_ECDSA));
+	echoes(&w, connected_to(&w, 0, AUTH_ECDSA));
 	world_end(&w);
 }
 
@@ -361,8 +350,8 @@ static void an_address_that_moves_begins_anew_in_the_other_quota(void **state)
 	(void)state;
 	world_init(&w, &free);
 	world_serve(&w, 1, world_service(&small, "small", NULL));
-	c = connected(&w, 0, AUTH_PSK);
-	connected(&w, 1, AUTH_PSK);
+	c = connected_to(&w, 0, AUTH_PSK);
+	connected_to(&w, 1, AUTH_PSK);
 	world_serve(&w, 0, service_ref(w.settings.services[1]));
 	pause_(&w, 100);
 	assert_true(c->closed);
@@ -386,8 +375,7 @@ static void a_flow_may_come_by_another_listener(void **state)
 	world_init(&w, &o);
 	world_serve(&w, 1, world_service(&o, "second", NULL));
 	for (unsigned again = 0; again < 3; again++) {
-		c = client_new(&w, AUTH_PSK, 777, NULL);
-		assert_true(world_run(&w, MINUTE, client_is_done, c));
+		c = connected(&w, AUTH_PSK, 777);
 		echoes(&w, c);
 		client_free(c);
 		w.shift = again == 0; /* the second by listener 1, the third by 0 again */

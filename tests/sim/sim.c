@@ -17,19 +17,6 @@
 #include "wire.h"
 #include "world.h"
 
-#define MINUTE 60000
-
-static uint64_t counter(struct world *w, enum metric m)
-{
-	return metric_get(engine_metrics(w->engine), m);
-}
-#define COUNT(w, name) counter(w, METRIC_##name)
-
-static void pause_(struct world *w, uint64_t ms)
-{
-	world_run(w, ms, NULL, NULL);
-}
-
 /* Says messages first..first+n-1, one every 20 ms, and gives the echoes time to come. */
 static void converse(struct world *w, struct client *c, unsigned first, unsigned n)
 {
@@ -38,14 +25,6 @@ static void converse(struct world *w, struct client *c, unsigned first, unsigned
 		pause_(w, 20);
 	}
 	pause_(w, 500);
-}
-
-static struct client *connected(struct world *w, enum world_auth auth, uint16_t port)
-{
-	struct client *c = client_new(w, auth, port, NULL);
-
-	assert_true(world_run(w, MINUTE, client_is_done, c));
-	return c;
 }
 
 /* ---- a network that does nothing wrong ---- */

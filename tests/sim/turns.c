@@ -12,25 +12,8 @@
 #include <gnutls/dtls.h>
 #include <gnutls/gnutls.h>
 
-#include "metrics.h"
 #include "tap.h"
 #include "world.h"
-
-#define MINUTE 60000
-#define COUNT(w, name) metric_get(engine_metrics((w)->engine), METRIC_##name)
-
-static void pause_(struct world *w, uint64_t ms)
-{
-	world_run(w, ms, NULL, NULL);
-}
-
-static struct client *connected(struct world *w, enum world_auth auth, uint16_t port)
-{
-	struct client *c = client_new(w, auth, port, NULL);
-
-	assert_true(world_run(w, MINUTE, client_is_done, c));
-	return c;
-}
 
 /* ---- an observer in a session ---- */
 

@@ -504,3 +504,16 @@ bool client_is_done(void *client)
 {
 	return ((const struct client *)client)->done;
 }
+
+void pause_(struct world *w, uint64_t ms)
+{
+	world_run(w, ms, NULL, NULL);
+}
+
+struct client *connected(struct world *w, enum world_auth auth, uint16_t port)
+{
+	struct client *c = client_new(w, auth, port, NULL);
+
+	assert_true(world_run(w, MINUTE, client_is_done, c));
+	return c;
+}

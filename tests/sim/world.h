@@ -13,11 +13,15 @@
 #include <gnutls/gnutls.h>
 
 #include "engine.h"
+#include "metrics.h"
 #include "net.h"
 
 enum world_auth { AUTH_ECDSA, AUTH_RSA, AUTH_PSK, AUTH_ECDHE_PSK, AUTH_MUTUAL, AUTH_MUTUAL_BULKY };
 
 #define WORLD_BULK 10000 /* bytes more in the certificate of AUTH_MUTUAL_BULKY */
+
+#define MINUTE 60000
+#define COUNT(w, name) metric_get(engine_metrics((w)->engine), METRIC_##name)
 
 struct world;
 
@@ -93,5 +97,9 @@ void world_deliver(struct world *w);
 bool world_run(struct world *w, uint64_t ms, bool (*done)(void *ctx), void *ctx);
 bool client_settled(void *client);  /* done or failed */
 bool client_is_done(void *client);
+/* So many ms pass. */
+void pause_(struct world *w, uint64_t ms);
+/* client_new, and it is in within a minute. */
+struct client *connected(struct world *w, enum world_auth auth, uint16_t port);
 
 #endif
