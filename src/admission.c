@@ -49,22 +49,11 @@ static bool share_rate_allows(struct admission *a, const struct applicant *who)
 	return false;
 }
 
-static bool share_allows(struct admission *a, const struct applicant *who)
+static void refuse_share(struct admission *a, const struct applicant *who, enum quota_verdict v)
 {
-	struct quota *q = service_quota(who->service);
-	enum quota_verdict v = quota_admit(q, who->shares);
-	struct handshake *oldest;
-
-	if (v == QUOTA_HANDSHAKES && (oldest = peers_oldest_half_open(a->peers, q))) {
-		evict(a, oldest);
-		v = quota_admit(q, who->shares);
-	}
-	if (v == QUOTA_OK)
-		return true;
 	metric_inc(a->peers->env->metrics, v == QUOTA_SESSIONS ? METRIC_limited_sessions : METRIC_limited_handshakes);
 	log_limited(LOG_WARNING_, who->flow, "peer refused: service %s has all that it may have: raise its %s",
 		    who->service->config.name, v == QUOTA_SESSIONS ? "max-sessions" : "max-handshakes");
-	return false;
 }
 
 /* ---- the limits of the process ---- */
@@ -106,30 +95,70 @@ static void refuse(struct admission *a, const struct applicant *who, enum census
 	log_write_limited(&gate[v], LOG_WARNING_, who->flow, "peer refused: %s", refused[v].advice);
 }
 
+/* ---- all of them ---- */
+
+/* What the two kinds of limits say; of those that say yes it has a place. */
+struct places {
+	enum census_verdict census;
+	enum quota_verdict share;
+};
+
+static bool has_both(const struct places *p)
+{
+	return p->census == CENSUS_OK && p->share == QUOTA_OK;
+}
+
+static void give_back(struct admission *a, const struct applicant *who, const struct places *p)
+{
+	if (p->share == QUOTA_OK)
+		give_back_share(who);
+	if (p->census == CENSUS_OK)
+		give_back_place(a, who);
+}
+
+/* Who would make room. NULL: nobody can, or it would not help. */
+static struct handshake *in_the_way(struct admission *a, const struct applicant *who, const struct places *p)
+{
+	if ((p->census != CENSUS_OK && p->census != CENSUS_HANDSHAKES) || p->share == QUOTA_SESSIONS)
+		return NULL;
+	return peers_oldest_half_open(a->peers, p->share == QUOTA_HANDSHAKES ? service_quota(who->service) : NULL);
+}
+
+static void refuse_places(struct admission *a, const struct applicant *who, const struct places *p)
+{
+	/* who finds the service full would be no better off with a handshake to spare */
+	if (p->census == CENSUS_OK || (p->census == CENSUS_HANDSHAKES && p->share == QUOTA_SESSIONS))
+		refuse_share(a, who, p->share);
+	else
+		refuse(a, who, p->census);
+	give_back(a, who, p);
+}
+
 bool admission_ask(struct admission *a, const struct applicant *who)
 {
-	enum census_verdict v = ask_census(a, who);
-	struct handshake *oldest;
-	bool in_rate = false;
+	struct quota *q = service_quota(who->service);
+	struct places p = { ask_census(a, who), quota_admit(q, who->shares) };
+	struct handshake *oldest = has_both(&p) ? NULL : in_the_way(a, who, &p);
 
-	if (v == CENSUS_HANDSHAKES && (oldest = peers_oldest_half_open(a->peers, NULL))) {
-		/* nobody gives his place to one who is then refused */
-		in_rate = rate_allows(a, who->flow);
-		if (!in_rate)
-			return false;
-		evict(a, oldest);
-		v = ask_census(a, who);
-	}
-	if (v != CENSUS_OK) {
-		refuse(a, who, v);
+	if (!has_both(&p) && !oldest) {
+		refuse_places(a, who, &p);
 		return false;
 	}
-	if (share_allows(a, who)) {
-		if (share_rate_allows(a, who) && (in_rate || rate_allows(a, who->flow)))
-			return true;
-		give_back_share(who);
+	/* nobody gives his place to one who is then refused */
+	if (!share_rate_allows(a, who) || !rate_allows(a, who->flow)) {
+		give_back(a, who, &p);
+		return false;
 	}
-	give_back_place(a, who);
+	if (!oldest)
+		return true;
+	evict(a, oldest);
+	if (p.census != CENSUS_OK)
+		p.census = ask_census(a, who);
+	if (p.share != QUOTA_OK)
+		p.share = quota_admit(q, who->shares);
+	if (has_both(&p))
+		return true;
+	refuse_places(a, who, &p);
 	return false;
 }
 

@@ -2,7 +2,8 @@
 /*
  * admission: may a peer that has proven its address begin a handshake? Asked are the limits of the process (census),
  * those of its service (quota), and last the rates, so that who is over a limit of its own does not use up
- * what others may have. When all handshakes are taken, a half-open one makes room.
+ * what others may have. When all handshakes are taken, a half-open one makes room, but not for one who is
+ * then refused.
  */
 #ifndef DTLSD_ADMISSION_H
 #define DTLSD_ADMISSION_H

@@ -176,6 +176,35 @@ static void a_service_evicts_its_own_half_open_peers_only(void **state)
 	world_end(&w);
 }
 
+/* Nobody gives his place to one who is then refused, be it by the rate of the service or by its share. */
+static void who_is_refused_evicts_nobody(void **state)
+{
+	const struct world_options free = { .seed = 8, .limits = { 100, 2, 0, 64, 0 } };
+	const struct world_options slow = { .quota = { .handshakes = 1, .handshake_rate = 1 } };
+	const struct world_options full = { .quota = { .sessions = 1 } };
+	struct client *first;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &free);
+	world_serve(&w, 1, world_service(&slow, "slow", NULL));
+	world_serve(&w, 2, world_service(&full, "full", NULL));
+	connected_to(&w, 2, AUTH_PSK);
+	w.net.down.delay = 300; /* all stay half open for a while */
+	first = client_new_to(&w, 0, AUTH_PSK);
+	client_new_to(&w, 1, AUTH_PSK);
+	pause_(&w, 100);
+	client_new_to(&w, 1, AUTH_PSK);
+	client_new_to(&w, 2, AUTH_PSK);
+	pause_(&w, 400);
+	assert_int_equal(COUNT(&w, handshake_evicted), 0);
+	assert_int_equal(COUNT(&w, limited_rate), 1);
+	assert_int_equal(COUNT(&w, limited_sessions), 1);
+	assert_int_equal(engine_handshakes(w.engine), 2);
+	assert_true(world_run(&w, MINUTE, client_is_done, first));
+	world_end(&w);
+}
+
 static void the_rate_of_a_service_is_its_own(void **state)
 {
 	const struct world_options free = { .seed = 7 }, slow = { .quota = { .handshake_rate = 1 } };
@@ -423,6 +452,7 @@ int main(void)
 		cmocka_unit_test(a_full_service_refuses_and_the_others_serve),
 		cmocka_unit_test(a_peer_that_restarts_needs_no_second_place),
 		cmocka_unit_test(a_service_evicts_its_own_half_open_peers_only),
+		cmocka_unit_test(who_is_refused_evicts_nobody),
 		cmocka_unit_test(the_rate_of_a_service_is_its_own),
 		cmocka_unit_test(who_is_taken_away_is_told_and_others_do_not_notice),
 		cmocka_unit_test(new_files_leave_sessions_and_handshakes_alone),
