@@ -148,9 +148,13 @@ static bool parse_weight(const struct parse *p, char *text, unsigned *weight)
 static bool parse_one(const struct parse *p, char *text)
 {
 	unsigned weight;
+	char *end;
 
 	text += strspn(text, " \t");
-	text[strcspn(text, " \t")] = '\0';
+	end = text + strcspn(text, " \t");
+	if (end[strspn(end, " \t")])
+		return fail(p, "backend \"%.120s\": there is a blank in it; " ACCEPTED, text);
+	*end = '\0';
 	if (!*text)
 		return fail(p, "a backend is missing; " ACCEPTED);
 	if (!parse_weight(p, text, &weight))

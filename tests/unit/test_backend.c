@@ -80,6 +80,9 @@ static void mistakes_are_told_with_what_to_write(void **state)
 		{ "unix:run/a", "an absolute path" },
 		{ "192.0.2.1:1,192.0.2.1:1*2", "192.0.2.1:1 is given twice" },
 		{ "unix:/a,unix:/a", "unix:/a is given twice" },
+		{ "192.0.2.1:1 192.0.2.2:1", "there is a blank in it; write 192.0.2.1:5683" },
+		{ "192.0.2.1:1 *2", "there is a blank in it" },
+		{ "unix:/a b", "there is a blank in it" },
 	};
 	char err[300];
 
