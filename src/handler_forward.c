@@ -24,6 +24,7 @@ struct forwarding {
 	struct upstream_socket socket; /* first */
 	struct session *session;
 	struct backends *backends; /* a reference: those of the configuration that it was given its backend by */
+	enum forward_proxy proxy;  /* as that says, too: what its backend is used to */
 	uint16_t index;            /* which of them */
 	bool trial;                /* the next record tells whether that one is back */
 	bool open;
@@ -87,17 +88,18 @@ static size_t make_head(const struct session *s, uint8_t out[static PROXY2_MAX])
 }
 
 /* The session's socket, to the backend of that index; there is none yet. */
-static int take_backend(struct forwarding *f, struct backends *b, unsigned index)
+static int take_backend(struct forwarding *f, const struct forward *settings, unsigned index)
 {
 	struct env *env = session_env(f->session);
 	int err;
 
-	backends_ref(b);
+	backends_ref(settings->backends);
 	backends_unref(f->backends);
-	f->backends = b;
+	f->backends = settings->backends;
+	f->proxy = settings->proxy;
 	f->index = (uint16_t)index;
 	f->introduced = false;
-	err = upstream_open(env->upstream, &f->socket, backends_addr(b, index), &owner);
+	err = upstream_open(env->upstream, &f->socket, backends_addr(f->backends, index), &owner);
 	f->open = err == 0;
 	return err;
 }
@@ -139,7 +141,7 @@ static int forward_open(struct session *s)
 	f->head_len = (uint16_t)len;
 	memcpy(f->head, head, len);
 	index = backends_choose(settings->backends, session_env(s)->now, &f->trial);
-	err = take_backend(f, settings->backends, index);
+	err = take_backend(f, settings, index);
 	if (err < 0) {
 		backends_unref(f->backends);
 		free(f);
@@ -179,7 +181,7 @@ static bool move(struct forwarding *f)
 	if (f->open)
 		upstream_close(env->upstream, &f->socket);
 	metric_inc(env->metrics, METRIC_backend_moved);
-	return take_backend(f, b, (unsigned)other) == 0;
+	return take_backend(f, settings, (unsigned)other) == 0;
 }
 
 static bool ready(struct forwarding *f)
@@ -194,7 +196,6 @@ static bool ready(struct forwarding *f)
 
 static void forward_record(struct session *s, const uint8_t *data, size_t len)
 {
-	enum forward_proxy proxy = settings_of(s)->proxy;
 	struct forwarding *f = session_state(s);
 	struct env *env = session_env(s);
 	size_t head = f->head_len;
@@ -203,7 +204,7 @@ static void forward_record(struct session *s, const uint8_t *data, size_t len)
 		metric_inc(env->metrics, METRIC_backend_down);
 		return;
 	}
-	if (proxy == FORWARD_PROXY_NONE || (proxy == FORWARD_PROXY_FIRST && f->introduced))
+	if (f->proxy == FORWARD_PROXY_NONE || (f->proxy == FORWARD_PROXY_FIRST && f->introduced))
 		head = 0;
 	f->introduced = true;
 	upstream_send(env->upstream, &f->socket, f->head, head, data, len);

@@ -467,6 +467,32 @@ def _(t):
     check(new.take()[0][1] == b"moved", "the old session has moved to the new backend")
 
 
+@case("a reload with another --forward-proxy: a session's backend still gets what it is used to, until it moves")
+def _(t):
+    old, new = Backend(t), Backend(t)
+    text = f'pskpasswd = "{certs.file("psk.txt")}"\n\tforward = "%s"\n\tforward-proxy = %s\n}}\n'
+
+    def write(backend, proxy):
+        return t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{port}"\n\t' + text % (backend.name, proxy))
+    port = free_port()
+    d = t.daemon("--config", write(old, "every"), addresses=[], port=port)
+    c = client(t, d)
+    c.say("before")
+    check_equal(b.parse_proxy(old.take()[0][1])[1], b"before", "behind the header")
+    write(new, "none")
+    d.signal(signal.SIGHUP)
+    d.expect("reloaded")
+    c.say("after")
+    data = old.take()[0][1]
+    check(data.startswith(b.SIGNATURE), f"no header: {data!r}")
+    check_equal(b.parse_proxy(data)[1], b"after", "behind the header, after the reload")
+    old.stop()
+    while not new.sources():
+        c.say("moved")
+        time.sleep(0.1)
+    check_equal(new.take()[0][1], b"moved", "what the new backend gets")
+
+
 def named(t, hosts):
     """A wrapper in which names are those of a file; None where that is not permitted."""
     path = t.file("hosts", hosts)
