@@ -462,6 +462,13 @@ static void watch_signal(struct daemon *d, ev_signal *s, int number,
 	ev_signal_start(d->loop, s);
 }
 
+static void watch_async(struct daemon *d, ev_async *a, void (*call)(struct ev_loop *loop, ev_async *a, int events))
+{
+	ev_async_init(a, call);
+	a->data = d;
+	ev_async_start(d->loop, a);
+}
+
 static bool watch_signals(struct daemon *d)
 {
 	d->loop = ev_default_loop(EVFLAG_AUTO);
@@ -474,15 +481,9 @@ static bool watch_signals(struct daemon *d)
 	watch_signal(d, &d->term, SIGTERM, on_term);
 	watch_signal(d, &d->interrupt, SIGINT, on_term);
 	watch_signal(d, &d->usr1, SIGUSR1, on_usr1);
-	ev_async_init(&d->done, on_done);
-	d->done.data = d;
-	ev_async_start(d->loop, &d->done);
-	ev_async_init(&d->left, on_left);
-	d->left.data = d;
-	ev_async_start(d->loop, &d->left);
-	ev_async_init(&d->resolved, on_resolved);
-	d->resolved.data = d;
-	ev_async_start(d->loop, &d->resolved);
+	watch_async(d, &d->done, on_done);
+	watch_async(d, &d->left, on_left);
+	watch_async(d, &d->resolved, on_resolved);
 	ev_timer_init(&d->refresh_due, on_refresh_due, 0, 0);
 	d->refresh_due.data = d;
 	ev_timer_init(&d->expiry_due, on_expiry_due, EXPIRY_EVERY_S, EXPIRY_EVERY_S);

@@ -47,6 +47,12 @@ static const struct conf_place *place_of(const struct subject *u, const char *na
 	return u->route ? &u->route->place : &u->service->place;
 }
 
+/* How its settings are written in messages. */
+static const char *dashes_of(const struct subject *u)
+{
+	return u->conf->file ? "" : "--";
+}
+
 /* name: of the setting that it is about, NULL: of all of it. */
 static void complain(const struct subject *u, const char *name, const char *what)
 {
@@ -86,7 +92,7 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 		.priority = c->priority,
 		.alpn = c->alpn,
 		.verify_client = (enum verify_client)c->verify_client,
-		.dashes = u->conf->file ? "" : "--",
+		.dashes = dashes_of(u),
 	};
 	struct tls *tls;
 	char err[512];
@@ -100,7 +106,7 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 /* NULL: it is in the log. */
 static const struct handler *find_handler(const struct subject *u)
 {
-	const char *dashes = u->conf->file ? "" : "--";
+	const char *dashes = dashes_of(u);
 	const struct conf_answer *a = answer_of(u);
 	const struct handler *h = a->handler ? handler_find(a->handler) : &handler_command;
 	char text[300];
@@ -134,7 +140,7 @@ static bool make_forward(const struct subject *u, const struct forward *before, 
 	out->move = a->forward_move == 0;
 	out->backends = backends_parse(a->forward, a->forward_silence * UINT64_C(1000), why, sizeof(why));
 	if (!out->backends) {
-		snprintf(text, sizeof(text), "%sforward: %s", u->conf->file ? "" : "--", why);
+		snprintf(text, sizeof(text), "%sforward: %s", dashes_of(u), why);
 		complain(u, "forward", text);
 		return false;
 	}
