@@ -11,6 +11,13 @@ import certs
 from harness import DTLSC, MBEDTLS_CLIENT, skip
 
 
+class At:
+    """One service of a daemon that has several."""
+
+    def __init__(self, port):
+        self.host, self.port = "127.0.0.1", port
+
+
 def _psk(psk):
     return certs.psk() if psk is True else psk
 

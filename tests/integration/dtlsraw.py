@@ -399,11 +399,15 @@ class Client(Peer):
         return self
 
     def finish_handshake(self):
+        self.send_handshake()
+        self.take_finish()
+
+    def send_handshake(self):
+        """All that is ours from the cookie on, whatever the server makes of the last of it."""
         self.send(self.hello_with_cookie()[0])
         self.take_flight(SERVER_HELLO_DONE)
         self.last_flight = self.final()
         self.send(b"".join(self.last_flight))
-        self.take_finish()
 
     # afterwards
 

@@ -46,13 +46,6 @@ def psk_client(t, port, psk=None):
     return raw.Client(t, ("127.0.0.1", port), psk or certs.psk())
 
 
-class At:
-    """A service, for the command lines of clients."""
-
-    def __init__(self, port):
-        self.host, self.port = "127.0.0.1", port
-
-
 # ---- services --------------------------------------------------------------------------------------------
 
 
@@ -66,15 +59,13 @@ def _(t):
     d.expect(rf"notice: .*127\.0\.0\.1:{two}: service two, handler command, 2 workers")
     for port, suite, ask, answer in ((one, "ECDHE-ECDSA-AES128-GCM-SHA256", "ping", r"^ping$"),
                                      (two, "ECDHE-RSA-AES128-GCM-SHA256", "ping", r"^pong$")):
-        c = t.client(clients.openssl(At(port), suite=suite))
+        c = t.client(clients.openssl(clients.At(port), suite=suite))
         c.ask(ask, answer)
     psk_client(t, one).connect()
     psk_client(t, two, ("other", other)).connect().alive()
     wrong = psk_client(t, two)
     wrong.get_cookie()
-    wrong.send(wrong.hello_with_cookie()[0])
-    wrong.take_flight(raw.SERVER_HELLO_DONE)
-    wrong.send(b"".join(wrong.final()))
+    wrong.send_handshake()
     d.expect(r"handshake failed: .* is not in the PSK file")
 
 

@@ -16,13 +16,6 @@ from harness import DTLSD, case, check, check_equal, free_port, main
 DENIED = r"alert access denied|alert number 49"
 
 
-class At:
-    """A service, for the command lines of clients."""
-
-    def __init__(self, port):
-        self.host, self.port = "127.0.0.1", port
-
-
 def x509():
     cert, key = certs.pair("server")
     return [f'x509certfile = "{cert}"', f'x509keyfile = "{key}"']
@@ -46,7 +39,7 @@ def text(port, *settings):
 
 def start(t, *settings):
     port = free_port()
-    return t.daemon("--config", t.file("dtlsd.conf", text(port, *settings)), addresses=[]), At(port)
+    return t.daemon("--config", t.file("dtlsd.conf", text(port, *settings)), addresses=[]), clients.At(port)
 
 
 def device(name, *more):

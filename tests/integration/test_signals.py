@@ -132,9 +132,7 @@ def _(t):
     client(t, d, ("newcomer", "00112233445566778899aabbccddeeff")).connect().alive()
     gone = client(t, d)
     gone.get_cookie()
-    gone.send(gone.hello_with_cookie()[0])
-    gone.take_flight(raw.SERVER_HELLO_DONE)
-    gone.send(b"".join(gone.final()))
+    gone.send_handshake()
     d.expect(rf'handshake failed: .*"{certs.psk()[0]}" is not in the PSK file')
     live.alive()
 
