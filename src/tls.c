@@ -12,8 +12,8 @@
 #include "log.h"
 #include "psk.h"
 #include "resumption.h"
-#include "tls_about.h"
 #include "tls_allowed.h"
+#include "tls_alpn.h"
 #include "tls_cert.h"
 #include "tls_file.h"
 #include "tls_ocsp.h"
@@ -30,7 +30,6 @@
 #define MTU_SMALL_CHAIN 700 /* bytes of DER that fit into one record of it, with headers */
 #define VERIFY_BITS_MAX 8192 /* a stranger's certificate must not choose how long we compute */
 #define VERIFY_DEPTH_MAX 8
-#define ALPN_MOST 8 /* that GnuTLS takes */
 
 /* Nothing but the count changes after tls_load, so the workers need no lock. */
 struct tls {
@@ -258,25 +257,6 @@ static int load_priority(struct loader *l)
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
 }
 
-static int load_alpn(struct loader *l)
-{
-	struct names *names = &l->tls->alpn;
-	int rc = names_parse(names, l->o->alpn);
-
-	if (rc == -ENOMEM)
-		return tls_fail(&l->error, "out of memory for the names of alpn");
-	if (rc == -EINVAL)
-		return tls_fail(&l->error, "%salpn %s: one of the names is empty; write them as: coap,h3", l->dashes,
-				l->o->alpn);
-	if (rc < 0 || names->count > ALPN_MOST)
-		return tls_fail(&l->error, "%salpn %s: more than %d names; leave some out", l->dashes, l->o->alpn, ALPN_MOST);
-	for (unsigned i = 0; i < names->count; i++)
-		if (strlen(names->name[i]) > TLS_ALPN_MOST)
-			return tls_fail(&l->error, "%salpn: the name %s has more than %d bytes; take a shorter one",
-					l->dashes, names->name[i], TLS_ALPN_MOST);
-	return 0;
-}
-
 static int check_options(const struct loader *l)
 {
 	const struct tls_options *o = l->o;
@@ -333,7 +313,7 @@ static int load_all(struct loader *l)
 	if (rc == 0 && o->pskpasswd != NULL)
 		rc = load_psk(l);
 	if (rc == 0 && o->alpn != NULL)
-		rc = load_alpn(l);
+		rc = tls_alpn_load(&l->error, l->dashes, o->alpn, &l->tls->alpn);
 	if (rc == 0)
 		rc = load_priority(l);
 	if (rc == 0)
@@ -403,18 +383,6 @@ void tls_unref(struct tls *t)
 
 /* ---- sessions ---- */
 
-/* A client that asks for none goes on without; one that asks for others only is refused (RFC 7301 3.2). */
-static int set_alpn(const struct tls *t, gnutls_session_t s)
-{
-	gnutls_datum_t names[ALPN_MOST];
-
-	for (unsigned i = 0; i < t->alpn.count; i++) {
-		names[i].data = (unsigned char *)(uintptr_t)t->alpn.name[i]; /* it is copied */
-		names[i].size = (unsigned)strlen(t->alpn.name[i]);
-	}
-	return gnutls_alpn_set_protocols(s, names, t->alpn.count, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
-}
-
 static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 {
 	int rc = gnutls_priority_set(s, t->priority);
@@ -423,8 +391,9 @@ static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 		rc = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->certificate);
 	if (rc >= 0 && t->psk != NULL)
 		rc = gnutls_credentials_set(s, GNUTLS_CRD_PSK, t->psk);
-	if (rc >= 0 && t->alpn.count > 0)
-		rc = set_alpn(t, s);
+	/* a client that asks for none goes on without; one that asks for others only is refused (RFC 7301 3.2) */
+	if (rc >= 0)
+		rc = tls_alpn_set(&t->alpn, s, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
 	if (rc >= 0 && t->share.lifetime_s > 0)
 		rc = gnutls_session_ticket_enable_server(s, &t->share.ticket_key);
 	if (rc < 0)
