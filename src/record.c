@@ -14,17 +14,35 @@
 
 enum record_side { SIDE_READ, SIDE_WRITE };
 
+/*
+ * Handles are made for whoever asks, and a session chosen at random out of many comes once: what it displaces should
+ * be memory that the processor's cache still holds, and not what served the sessions that talk all the time. So once
+ * all entries are taken, newcomers displace each other within a window of few entries, and it moves on by its own
+ * length now and then, for those that talk now to displace those that did.
+ */
+#define WINDOW 64
+#define WINDOW_ROUNDS 16
+
+enum record_use {
+	USE_NONE,  /* since the last visit */
+	USE_KEYED, /* for one record, or for it and the answer */
+	USE_AGAIN
+};
+
 struct record_entry {
 	uint64_t ticket; /* of the state it serves; 0: nobody */
 	gnutls_aead_cipher_hd_t handle[2]; /* by enum record_side; NULL: not keyed yet */
-	bool recent; /* second chance */
+	uint32_t next; /* free entry; the number of entries: there is no further one */
+	uint8_t use; /* enum record_use */
 };
 
 struct record_cache {
 	uint64_t next_ticket;
 	uint64_t misses;
 	uint32_t count;
-	uint32_t hand;
+	uint32_t free; /* the first free entry */
+	uint32_t window; /* its first entry */
+	uint32_t visited; /* entries since the window moved */
 	uint32_t cooled; /* where record_cache_cool goes on */
 	struct record_entry entry[];
 };
@@ -65,6 +83,8 @@ struct record_cache *record_cache_new(unsigned entries)
 		return NULL;
 	c->count = entries;
 	c->next_ticket = 1;
+	for (uint32_t i = 0; i < entries; i++)
+		c->entry[i].next = i + 1;
 	return c;
 }
 
@@ -72,21 +92,24 @@ struct record_cache *record_cache_new(unsigned entries)
  * Handles are made anew for each owner. gnutls_aead_cipher_set_key would be cheaper, but an AES-GCM
  * handle of GnuTLS 3.7.9 makes wrong tags once it has been given a second key.
  */
-static void record_entry_clear(struct record_entry *e)
+static void record_entry_free(struct record_cache *c, struct record_entry *e)
 {
 	for (int side = SIDE_READ; side <= SIDE_WRITE; side++) {
 		if (e->handle[side])
 			gnutls_aead_cipher_deinit(e->handle[side]);
 	}
-	*e = (struct record_entry){ .ticket = 0 };
+	*e = (struct record_entry){ .ticket = 0, .next = c->free };
+	c->free = (uint32_t)(e - c->entry);
 }
 
 void record_cache_free(struct record_cache *c)
 {
 	if (!c)
 		return;
-	for (uint32_t i = 0; i < c->count; i++)
-		record_entry_clear(&c->entry[i]);
+	for (uint32_t i = 0; i < c->count; i++) {
+		if (c->entry[i].ticket)
+			record_entry_free(c, &c->entry[i]);
+	}
 	free(c);
 }
 
@@ -103,11 +126,11 @@ unsigned record_cache_cool(struct record_cache *c, unsigned n)
 		struct record_entry *e = &c->entry[c->cooled];
 
 		c->cooled = (c->cooled + 1) % c->count;
-		if (e->ticket && !e->recent) {
-			record_entry_clear(e);
+		if (e->ticket && e->use == USE_NONE) {
+			record_entry_free(c, e);
 			freed++;
 		}
-		e->recent = false;
+		e->use = USE_NONE;
 	}
 	return freed;
 }
@@ -118,33 +141,46 @@ static bool record_owns_entry(const struct record_state *s, const struct record_
 	return s->cache_ticket != 0 && c->entry[s->cache_slot].ticket == s->cache_ticket;
 }
 
-/* Second-chance clock: what was used since the hand last passed stays for another round. */
+/* The next of the window that was not used again since it was visited or keyed; those that were have another round. */
+static struct record_entry *record_entry_displaced(struct record_cache *c)
+{
+	uint32_t window = c->count < WINDOW ? c->count : WINDOW;
+
+	for (;;) {
+		struct record_entry *e = &c->entry[(c->window + c->visited % window) % c->count];
+
+		if (++c->visited == window * WINDOW_ROUNDS) {
+			c->visited = 0;
+			c->window = (c->window + window) % c->count;
+		}
+		if (e->use != USE_AGAIN)
+			return e;
+		e->use = USE_KEYED;
+	}
+}
+
 static struct record_entry *record_entry_claim(struct record_state *s, struct record_cache *c)
 {
 	struct record_entry *e;
 
-	while (c->entry[c->hand].recent) {
-		c->entry[c->hand].recent = false;
-		c->hand = (c->hand + 1) % c->count;
-	}
-	e = &c->entry[c->hand];
-	record_entry_clear(e);
+	if (c->free == c->count)
+		record_entry_free(c, record_entry_displaced(c));
+	e = &c->entry[c->free];
+	s->cache_slot = (uint16_t)c->free;
+	c->free = e->next;
 	e->ticket = s->cache_ticket = c->next_ticket++;
-	s->cache_slot = (uint16_t)c->hand;
-	c->hand = (c->hand + 1) % c->count;
 	return e;
 }
 
-/* Takes the handles of the next entry that has some, other than keep. false: there is none. */
+/* Takes the handles of some entry that has some, other than keep. false: there is none. */
 static bool record_make_room(struct record_cache *c, const struct record_entry *keep)
 {
 	for (uint32_t i = 0; i < c->count; i++) {
-		struct record_entry *e = &c->entry[(c->hand + i) % c->count];
+		struct record_entry *e = &c->entry[(c->window + i) % c->count];
 
 		if (e == keep || !e->ticket)
 			continue;
-		record_entry_clear(e);
-		c->hand = (c->hand + i + 1) % c->count;
+		record_entry_free(c, e);
 		return true;
 	}
 	return false;
@@ -177,10 +213,11 @@ record_handle_key(struct record_state *s, struct record_cache *c, enum record_si
 	while (err == GNUTLS_E_MEMORY_ERROR && record_make_room(c, e));
 	if (err < 0) {
 		e->handle[side] = NULL;
-		record_entry_clear(e);
+		record_entry_free(c, e);
 		return NULL;
 	}
-	e->recent = true;
+	if (e->use == USE_NONE)
+		e->use = USE_KEYED;
 	return e->handle[side];
 }
 
@@ -192,7 +229,7 @@ static inline gnutls_aead_cipher_hd_t record_handle(struct record_state *s, stru
 	assert(s->cache_slot < c->count);
 	if (e->ticket != s->cache_ticket || !e->handle[side])
 		return record_handle_key(s, c, side);
-	e->recent = true;
+	e->use = USE_AGAIN;
 	return e->handle[side];
 }
 
@@ -283,12 +320,8 @@ void record_init(struct record_state *s, enum record_cipher cipher, const struct
 
 void record_wipe(struct record_state *s, struct record_cache *c)
 {
-	if (record_owns_entry(s, c)) {
-		record_entry_clear(&c->entry[s->cache_slot]);
-		/* one that only said goodbye leaves the entry that it took to the next, not a live session's */
-		if ((s->cache_slot + 1U) % c->count == c->hand)
-			c->hand = s->cache_slot;
-	}
+	if (record_owns_entry(s, c))
+		record_entry_free(c, &c->entry[s->cache_slot]);
 	explicit_bzero(s, record_size(s->cipher));
 }
 

@@ -4,9 +4,10 @@
  * RFC 6655, RFC 7905) on keys taken over from GnuTLS, and the replay window (RFC 6347 4.1.2.6).
  *
  * A session keeps only its keys. The AEAD handles of GnuTLS (752 bytes of heap each for GCM) live in a
- * bounded cache per worker: a hot session finds its own there, a cold one has them made again. Entry
- * and state know each other by a ticket that is never given twice, not by address: a state may be
- * moved or freed, and never meets another's keys. All its life a state is used with one cache.
+ * bounded cache per worker: a hot session finds its own there, a cold one has them made again, and
+ * displaces other cold ones rather than a hot one. Entry and state know each other by a ticket that is
+ * never given twice, not by address: a state may be moved or freed, and never meets another's keys. All
+ * its life a state is used with one cache.
  */
 #ifndef DTLSD_RECORD_H
 #define DTLSD_RECORD_H

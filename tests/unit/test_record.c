@@ -801,6 +801,57 @@ static void a_hot_session_stays_while_cold_ones_pass(void **state)
 	record_cache_free(cache);
 }
 
+/* A crowd of sessions in one cache, each at the same record. */
+static void crowd_open(struct ends *e, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ends_open(&e[i], RECORD_AES_128_GCM, EPOCH_1 | 1, EPOCH_1 | 1);
+}
+
+/* The handles that had to be made while each said a record. */
+static uint64_t crowd_speaks(struct ends *e, unsigned n, struct record_cache *cache, uint64_t seq)
+{
+	uint64_t before = record_cache_misses(cache);
+
+	for (unsigned i = 0; i < n; i++)
+		check_both_ways(&e[i], RECORD_AES_128_GCM, cache, seq);
+	return record_cache_misses(cache) - before;
+}
+
+static void those_who_come_once_displace_few(void **state)
+{
+	struct record_cache *cache = record_cache_new(200);
+	struct ends stay[200], once[300];
+
+	(void)state;
+	crowd_open(stay, 200);
+	crowd_open(once, 300);
+	assert_true(crowd_speaks(stay, 200, cache, 1) == 2 * 200);
+	assert_true(crowd_speaks(once, 300, cache, 1) == 2 * 300);
+	/* no more than the 64 of a window, which are in it in turn from then on */
+	assert_true(crowd_speaks(stay, 200, cache, 2) == 2 * 64);
+	record_cache_free(cache);
+}
+
+static void a_crowd_takes_the_place_of_the_one_before(void **state)
+{
+	struct record_cache *cache = record_cache_new(100);
+	struct ends before[100], after[100];
+	uint64_t misses = 0, more = 1;
+
+	(void)state;
+	crowd_open(before, 100);
+	crowd_open(after, 100);
+	for (uint64_t seq = 1; seq < 4; seq++)
+		(void)crowd_speaks(before, 100, cache, seq);
+	for (uint64_t seq = 1; more > 0; seq++) {
+		more = crowd_speaks(after, 100, cache, seq);
+		misses += more;
+		assert_true(misses < UINT64_C(2) * 4 * 1024); /* two windows of 1024 visits, twice, two handles each */
+	}
+	record_cache_free(cache);
+}
+
 static void states_may_be_moved_and_their_places_reused(void **state)
 {
 	struct record_cache *cache = record_cache_new(2);
@@ -1079,6 +1130,8 @@ int main(void)
 		cmocka_unit_test(a_session_in_the_cache_is_keyed_once),
 		cmocka_unit_test(to_expect_a_record_changes_nothing),
 		cmocka_unit_test(a_hot_session_stays_while_cold_ones_pass),
+		cmocka_unit_test(those_who_come_once_displace_few),
+		cmocka_unit_test(a_crowd_takes_the_place_of_the_one_before),
 		cmocka_unit_test(what_cools_down_is_freed_and_keyed_again_when_needed),
 		cmocka_unit_test(states_may_be_moved_and_their_places_reused),
 		cmocka_unit_test(wiping_leaves_no_key_and_frees_the_entry),
