@@ -43,12 +43,14 @@ struct daemon {
 	struct worker **workers;
 	bool running;
 	atomic_uint finished; /* workers that have come to their end */
+	atomic_uint settling; /* changes that have not had all their effects yet, of all workers */
+	uint64_t revoked_told; /* sessions */
 	const char *pid_file; /* that was written; of the first configuration */
 	int pid_fd;
 	struct conf *first;   /* which pid_file is kept by */
 	struct ev_loop *loop;
 	ev_signal hup, term, interrupt, usr1;
-	ev_async done, left, resolved;
+	ev_async done, left, settled, resolved;
 	ev_timer refresh_due;
 	struct refresh *refresh; /* that is under way */
 	ev_timer expiry_due;
@@ -148,6 +150,7 @@ static void commit_change(struct daemon *d, struct change *c)
 {
 	struct census_limits limits = limits_of(c->conf);
 
+	atomic_fetch_add(&d->settling, d->worker_count);
 	for (unsigned i = 0; i < d->worker_count; i++)
 		worker_apply(d->workers[i], c->of_worker[i]);
 	listeners_commit(d->listeners);
@@ -279,6 +282,14 @@ static void listener_is_left(void *ctx, unsigned listener)
 	ev_async_send(d->loop, &d->left);
 }
 
+static void change_is_settled(void *ctx, unsigned changes)
+{
+	struct daemon *d = ctx;
+
+	if (atomic_fetch_sub(&d->settling, changes) == changes)
+		ev_async_send(d->loop, &d->settled);
+}
+
 /* A file keeps it over a restart: clients between their two hellos do not notice. */
 static bool cookie_secret(const struct conf *o, uint8_t master[static COOKIE_MASTER_SIZE])
 {
@@ -312,6 +323,7 @@ static bool make_workers(struct daemon *d)
 		.all = d->workers,
 		.done = worker_is_done,
 		.left = listener_is_left,
+		.settled = change_is_settled,
 		.ctx = d,
 	};
 
@@ -396,6 +408,29 @@ static void on_hup(struct ev_loop *loop, ev_signal *s, int events)
 	notify_manager("READY=1");
 }
 
+/* By all workers. */
+static uint64_t counted(const struct daemon *d, enum metric m)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < d->worker_count; i++)
+		sum += metric_get(worker_metrics(d->workers[i]), m);
+	return sum;
+}
+
+static void on_settled(struct ev_loop *loop, ev_async *a, int events)
+{
+	struct daemon *d = a->data;
+	uint64_t revoked = counted(d, METRIC_session_closed_revoked);
+
+	(void)loop;
+	(void)events;
+	if (revoked != d->revoked_told)
+		log_notice("reload: %" PRIu64 " session%s closed: certificates and pre-shared keys that are not good any "
+			   "more", revoked - d->revoked_told, revoked - d->revoked_told == 1 ? " was" : "s were");
+	d->revoked_told = revoked;
+}
+
 static void on_left(struct ev_loop *loop, ev_async *a, int events)
 {
 	struct daemon *d = a->data;
@@ -433,8 +468,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 	(void)events;
 	memset(&sum, 0, sizeof(sum));
 	for (int m = 0; m < METRIC_COUNT; m++)
-		for (unsigned i = 0; i < d->worker_count; i++)
-			metric_add(&sum, (enum metric)m, metric_get(worker_metrics(d->workers[i]), (enum metric)m));
+		metric_add(&sum, (enum metric)m, counted(d, (enum metric)m));
 	metrics_format(&sum, text, sizeof(text));
 	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->census),
 		   census_handshakes(d->census), expiry_gauge(d, expiry, sizeof(expiry)), text);
@@ -483,6 +517,7 @@ static bool watch_signals(struct daemon *d)
 	watch_signal(d, &d->usr1, SIGUSR1, on_usr1);
 	watch_async(d, &d->done, on_done);
 	watch_async(d, &d->left, on_left);
+	watch_async(d, &d->settled, on_settled);
 	watch_async(d, &d->resolved, on_resolved);
 	ev_timer_init(&d->refresh_due, on_refresh_due, 0, 0);
 	d->refresh_due.data = d;

@@ -34,6 +34,7 @@ struct engine {
 	struct bus bus;
 	struct cookie_ring keys;
 	struct serving serving;
+	struct serving_news news;
 	struct admission admission;
 	struct peers peers;
 	struct backlog backlog;
@@ -84,7 +85,7 @@ static struct handshake *admit(struct engine *e, const struct datagram *d, const
 	};
 	struct handshake *h;
 
-	if ((s && s->hello_tag == tag) || (old && handshake_before(old) == tag)) {
+	if ((s && s->hello_tag == (uint32_t)tag) || (old && handshake_before(old) == tag)) {
 		/* a late copy of the hello that this session came from, or what was begun anew since */
 		metric_inc(&e->metrics, METRIC_hello_repeated);
 		return NULL;
@@ -339,7 +340,7 @@ uint64_t engine_run(struct engine *e)
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
-		more |= serving_run(&e->serving, &e->peers, e->config.left, e->config.ctx);
+		more |= serving_run(&e->serving, &e->peers, &e->news);
 		more |= e->draining && peers_drain(&e->peers);
 	}
 	cool(e);
@@ -372,6 +373,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	if (!e)
 		return NULL;
 	e->config = *c;
+	e->news = (struct serving_news){ c->left, c->settled, c->ctx };
 	e->trimmed_at = now_ms;
 	cookie_init(&e->keys, c->cookie_master, c->cookie_lifetime_s);
 	steps_init(&e->steps, 0);

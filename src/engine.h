@@ -34,6 +34,8 @@ struct engine_config {
 	void (*flush)(void *ctx, struct txq *q); /* as txq_init wants it */
 	/* A listener that was taken away: nobody is there any more, and nothing is left to send from there. */
 	void (*left)(void *ctx, unsigned listener);
+	/* So many calls of engine_apply have had their effect on all peers. */
+	void (*settled)(void *ctx, unsigned changes);
 	void *ctx;
 };
 
@@ -66,7 +68,8 @@ uint64_t engine_run(struct engine *e);
 void engine_too_large(struct engine *e, const struct tx_entry *t, size_t mtu);
 
 /*
- * From now on; takes references. New handshakes use the new services, and live sessions their time-outs. Where a
+ * From now on; takes references. New handshakes use the new services, and live sessions their time-outs; those whose
+ * certificates or keys the new ones do not let in are closed. Where a
  * listener's handler or standing is another one, and where it is taken away, its peers are told close_notify by
  * engine_run, and nobody is admitted until all are gone; then it serves the new one, or left is called.
  */

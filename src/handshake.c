@@ -555,6 +555,8 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	gnutls_memset(&in, 0, sizeof(in));
 	gnutls_memset(&outgoing, 0, sizeof(outgoing));
 	out->identity = tls_identity(h->session);
+	out->tls = h->tls;
+	tls_grant_take(tls_grants(h->tls), h->session, &out->grant);
 	tls_about_alpn(h->session, out->alpn);
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));

@@ -82,6 +82,8 @@ void handshake_too_large(struct handshake *h, size_t mtu);
 struct handshake_result {
 	struct record_state record;
 	char *identity;        /* NULL: nobody in particular. malloc'd */
+	struct tls_grant grant;
+	const struct tls *tls; /* what it was served with; borrowed of the handshake */
 	char alpn[TLS_ALPN_MOST + 1]; /* "": no protocol was agreed on */
 	size_t mtu;
 	bool resumed;

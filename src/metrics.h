@@ -59,6 +59,7 @@
 	X(session_closed_replaced, "sessions replaced when their peer restarted")             \
 	X(session_closed_drain, "sessions closed by shutdown")                                \
 	X(session_closed_denied, "sessions refused by a route that denies their clients")     \
+	X(session_closed_revoked, "sessions closed because a reload took away what their clients came in with") \
 	X(session_closed_seq, "sessions closed before their sequence numbers ran out")        \
 	X(renegotiation_refused, "requests for renegotiation refused")                        \
 	X(records_in, "application records received")                                         \

@@ -106,6 +106,7 @@ static const enum metric end_metric[] = {
 	[SESSION_END_REPLACED] = METRIC_session_closed_replaced,
 	[SESSION_END_DRAIN] = METRIC_session_closed_drain,
 	[SESSION_END_DENIED] = METRIC_session_closed_denied,
+	[SESSION_END_REVOKED] = METRIC_session_closed_revoked,
 	[SESSION_END_SEQ] = METRIC_session_closed_seq,
 };
 
@@ -116,6 +117,7 @@ static const char *const end_name[] = {
 	[SESSION_END_REPLACED] = "replaced: its peer restarted",
 	[SESSION_END_DRAIN] = "shutting down",
 	[SESSION_END_DENIED] = "denied",
+	[SESSION_END_REVOKED] = "its certificate or pre-shared key is not good any more",
 	[SESSION_END_SEQ] = "sequence numbers used up",
 };
 
@@ -242,13 +244,18 @@ static bool take_route(struct session *s, const struct service_config *service, 
 	return false;
 }
 
-static void open_session(struct session *s, const struct handshake *h)
+static void open_session(struct session *s, const struct handshake *h, const struct tls *served_with)
 {
 	const struct service_config *service = &s->env->services[s->listener]->config;
 	const struct handler *handler;
 	struct tls_about about;
 	int err;
 
+	/* it began before a reload, whose round over the sessions may have passed its place */
+	if (served_with != service->tls && !session_granted(s)) {
+		session_close(s, SESSION_END_REVOKED);
+		return;
+	}
 	if (service->route_count > 0 || service->forward.proxy != FORWARD_PROXY_NONE)
 		handshake_about(h, &about);
 	if (service->route_count > 0 && !take_route(s, service, h, &about))
@@ -276,12 +283,14 @@ void peers_refuse_memory(struct peers *p, const struct flow *flow)
 /* A session with what the handshake came to. NULL: that is nothing, and the peer was told. */
 static struct session *found_session(struct peers *p, struct handshake *h, struct handshake_result *result)
 {
+	struct session_names names;
 	struct flight *final;
 	struct session *s;
 
 	if (!handshake_finish(h, result))
 		return NULL;
-	s = session_new(p->env, &result->record, result->identity, *result->alpn ? result->alpn : NULL);
+	names = (struct session_names){ result->identity, *result->alpn ? result->alpn : NULL, &result->grant };
+	s = session_new(p->env, &result->record, &names);
 	explicit_bzero(&result->record, sizeof(result->record));
 	free(result->identity);
 	if (!s) {
@@ -327,7 +336,7 @@ static void promote(struct peers *p, struct handshake *h)
 			  record_cipher_name(s->record.cipher), result.resumed ? ", resumed" : "",
 			  session_identity(s) ? ", " : "", session_identity(s) ? session_identity(s) : "",
 			  session_alpn(s) ? ", ALPN " : "", session_alpn(s) ? session_alpn(s) : "");
-	open_session(s, h);
+	open_session(s, h, result.tls);
 	peers_settle_session(p, s);
 	handshake_early(h, early_record, &early);
 	handshake_free(h);
@@ -445,7 +454,7 @@ void peers_take_steps(struct peers *p)
 
 struct sweep {
 	struct peers *peers;
-	const bool *leaving;
+	const bool *leaving, *recheck;
 };
 
 static void sweep_handshake(void *ctx, struct table_node *n)
@@ -456,6 +465,12 @@ static void sweep_handshake(void *ctx, struct table_node *n)
 		forsake(w->peers, n);
 }
 
+static void revoke(struct peers *p, struct session *s)
+{
+	session_close(s, SESSION_END_REVOKED);
+	remove_session(p, s);
+}
+
 static void sweep_session(void *ctx, struct table_node *n)
 {
 	struct session *s = session_of_node(n);
@@ -463,13 +478,15 @@ static void sweep_session(void *ctx, struct table_node *n)
 
 	if (w->leaving[s->listener])
 		goodbye(w->peers, n);
+	else if (w->recheck[s->listener] && !session_granted(s))
+		revoke(w->peers, s);
 	else
 		arm_session(w->peers, s); /* its time-out may be another one now */
 }
 
-bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving)
+bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving, const bool *recheck)
 {
-	struct sweep w = { p, leaving };
+	struct sweep w = { p, leaving, recheck };
 
 	/* handshakes first: none of them becomes a session behind the walk over these */
 	if (!at->handshakes_done)

@@ -94,9 +94,10 @@ struct peers_sweep {
 	bool handshakes_done, sessions_done;
 };
 /*
- * A piece of it: who is at a leaving listener is dropped, or told close_notify; the others' timers follow the time-outs
- * that hold now. No handshake may begin at a leaving listener meanwhile. True: there is more.
+ * A piece of it: who is at a leaving listener is dropped, or told close_notify; who is at one to be rechecked and would
+ * not come in again is told access_denied; the others' timers follow the time-outs that hold now. No handshake may
+ * begin at a leaving listener meanwhile. True: there is more.
  */
-bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving);
+bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving, const bool *recheck);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "serving.h"
 
+#include <string.h>
+
 /* Sessions that began with the one can go on with the other. */
 static bool compatible(const struct service *a, const struct service *b)
 {
@@ -24,9 +26,11 @@ static void change(struct serving *v, unsigned listener, struct service *fresh)
 		service_unref(v->next[listener]);
 		v->next[listener] = fresh;
 		v->leaving[listener] = true;
-	} else {
-		serve(v, listener, fresh);
+		return;
 	}
+	if (now && tls_trust_differs(now->config.tls, fresh->config.tls))
+		v->recheck[listener] = true;
+	serve(v, listener, fresh);
 }
 
 void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST])
@@ -34,13 +38,16 @@ void serving_apply(struct serving *v, struct service *const services[static LIST
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
 		change(v, i, services[i]);
 	v->sweep = (struct peers_sweep){ .handshakes_done = false };
-	v->changed = true;
+	v->changes++;
 }
 
 /* All peers of leaving listeners are gone. */
-static void complete(struct serving *v, void (*left)(void *ctx, unsigned listener), void *ctx)
+static void complete(struct serving *v, const struct serving_news *news)
 {
-	v->changed = false;
+	unsigned changes = v->changes;
+
+	v->changes = 0;
+	memset(v->recheck, 0, sizeof(v->recheck));
 	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
 		if (!v->leaving[i])
 			continue;
@@ -48,19 +55,20 @@ static void complete(struct serving *v, void (*left)(void *ctx, unsigned listene
 		serve(v, i, v->next[i]);
 		v->next[i] = NULL;
 		if (!v->services[i])
-			left(ctx, i);
+			news->left(news->ctx, i);
 	}
+	news->settled(news->ctx, changes);
 }
 
-bool serving_run(struct serving *v, struct peers *p, void (*left)(void *ctx, unsigned listener), void *ctx)
+bool serving_run(struct serving *v, struct peers *p, const struct serving_news *news)
 {
-	if (!v->changed)
+	if (v->changes == 0)
 		return false;
 	if (!v->sweep.sessions_done) {
-		peers_sweep(p, &v->sweep, v->leaving);
+		peers_sweep(p, &v->sweep, v->leaving, v->recheck);
 		return true; /* be it only for what was said to leave */
 	}
-	complete(v, left, ctx);
+	complete(v, news);
 	return false;
 }
 

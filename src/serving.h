@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * serving: which service each listener has, and how a listener gets another one: at once where sessions can go on with
- * it; else its peers are told close_notify first, a few at a time, and nobody is admitted meanwhile.
+ * it; else its peers are told close_notify first, a few at a time, and nobody is admitted meanwhile. Where sessions go
+ * on, those are ended whose certificates or keys do not hold any more.
  */
 #ifndef DTLSD_SERVING_H
 #define DTLSD_SERVING_H
@@ -16,7 +17,8 @@ struct serving { /* begins all zero */
 	struct service *services[LISTENERS_MOST]; /* NULL: none */
 	struct service *next[LISTENERS_MOST];     /* of a leaving listener; NULL: it goes */
 	bool leaving[LISTENERS_MOST];
-	bool changed; /* a round over the peers is due or under way */
+	bool recheck[LISTENERS_MOST]; /* who came in before might not come in now */
+	unsigned changes; /* that a round over the peers is due or under way for */
 	struct peers_sweep sweep;
 };
 
@@ -27,11 +29,13 @@ static inline struct service *serving_at(const struct serving *v, unsigned liste
 {
 	return v->leaving[listener] ? NULL : v->services[listener];
 }
-/*
- * A piece of what a change brings about; only while all that was said before has left. left(ctx, listener): the
- * listener that was taken away has no peers any more. True: there is more.
- */
-bool serving_run(struct serving *v, struct peers *p, void (*left)(void *ctx, unsigned listener), void *ctx);
+struct serving_news {
+	void (*left)(void *ctx, unsigned listener);   /* that was taken away: it has no peers any more */
+	void (*settled)(void *ctx, unsigned changes); /* so many are done */
+	void *ctx;
+};
+/* A piece of what a change brings about; only while all that was said before has left. True: there is more. */
+bool serving_run(struct serving *v, struct peers *p, const struct serving_news *news);
 void serving_clear(struct serving *v); /* after the peers are gone */
 
 #endif

@@ -113,36 +113,43 @@ static void *store_get(struct session_store *st, size_t size)
 	return *pool ? pool_get(*pool) : NULL;
 }
 
-static void write_names(char *out, const char *identity, const char *alpn)
+static size_t names_size(const struct session_names *n)
 {
-	char *end = stpcpy(out, identity ? identity : "");
+	size_t grant = n->grant ? n->grant->size : 0;
+	size_t alpn = n->alpn ? strlen(n->alpn) + 1 : 0;
 
-	if (alpn)
-		strcpy(end + 1, alpn);
+	return (n->identity ? strlen(n->identity) + 1 : alpn + grant > 0) + alpn + grant;
 }
 
-struct session *session_new(struct env *env, const struct record_state *record, const char *identity,
-			    const char *alpn)
+static void write_names(struct session *s, const struct session_names *n, char *at)
+{
+	s->names = at;
+	at = stpcpy(at, n->identity ? n->identity : "") + 1;
+	s->alpn = n->alpn != NULL;
+	if (n->alpn)
+		at = stpcpy(at, n->alpn) + 1;
+	s->certificate = n->grant && n->grant->size;
+	if (s->certificate)
+		memcpy(at, n->grant->certificate, n->grant->size);
+}
+
+struct session *session_new(struct env *env, const struct record_state *record, const struct session_names *names)
 {
 	size_t keys = record_size(record->cipher), size = offsetof(struct session, record) + keys;
-	size_t names = (identity ? strlen(identity) + 1 : alpn != NULL) + (alpn ? strlen(alpn) + 1 : 0);
-	bool inside = size + names <= STORE_MAX;
-	char *apart = inside ? NULL : malloc(names);
-	struct session *s = inside || apart ? store_get(env->store, inside ? size + names : size) : NULL;
+	size_t more = names_size(names);
+	bool inside = size + more <= STORE_MAX;
+	char *apart = inside ? NULL : malloc(more);
+	struct session *s = inside || apart ? store_get(env->store, inside ? size + more : size) : NULL;
 
 	if (!s) {
 		free(apart);
 		return NULL;
 	}
 	memcpy(&s->record, record, keys);
-	if (names) {
-		char *at = inside ? (char *)s + size : apart;
-
-		write_names(at, identity, alpn);
-		s->names = at;
-		s->alpn = alpn != NULL;
-	}
-	s->store_class = (uint8_t)store_class(inside ? size + names : size);
+	if (more)
+		write_names(s, names, inside ? (char *)s + size : apart);
+	s->psk_grant = names->grant ? names->grant->psk : 0;
+	s->store_class = (uint8_t)store_class(inside ? size + more : size);
 	s->env = env;
 	s->opened_at = (uint32_t)(env->now / 1000);
 	s->answered_at = (uint32_t)env->now - ASK_AGAIN_MS;
@@ -241,7 +248,7 @@ void session_close(struct session *s, enum session_end why)
 	if (s->end != SESSION_LIVE)
 		return;
 	s->end = (uint8_t)why;
-	if (why == SESSION_END_DENIED)
+	if (why == SESSION_END_DENIED || why == SESSION_END_REVOKED)
 		send_alert(s, DTLS_ALERT_FATAL, DTLS_ALERT_ACCESS_DENIED);
 	else if (why != SESSION_END_REPLACED) /* who has a new session cannot read this one any more */
 		send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_CLOSE_NOTIFY);
@@ -419,9 +426,25 @@ const char *session_identity(const struct session *s)
 	return s->names && *s->names ? s->names : NULL;
 }
 
+/* What lies behind the identity. */
+static const char *behind_identity(const struct session *s)
+{
+	return s->names + strlen(s->names) + 1;
+}
+
 const char *session_alpn(const struct session *s)
 {
-	return s->alpn ? s->names + strlen(s->names) + 1 : NULL;
+	return s->alpn ? behind_identity(s) : NULL;
+}
+
+bool session_granted(const struct session *s)
+{
+	const char *certificate = NULL;
+
+	if (s->certificate)
+		certificate = s->alpn ? session_alpn(s) + strlen(session_alpn(s)) + 1 : behind_identity(s);
+	return tls_grant_holds(tls_grants(service_of(s)->tls), (const uint8_t *)certificate, s->psk_grant,
+			       session_identity(s));
 }
 
 struct env *session_env(const struct session *s)

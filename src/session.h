@@ -16,6 +16,7 @@
 #include "flight.h"
 #include "record.h"
 #include "table.h"
+#include "tls_grant.h"
 #include "wheel.h"
 
 enum session_end {
@@ -26,6 +27,7 @@ enum session_end {
 	SESSION_END_REPLACED, /* its peer restarted and has a new session */
 	SESSION_END_DRAIN,
 	SESSION_END_DENIED,   /* a route of the service denies its peer */
+	SESSION_END_REVOKED,  /* a reload has taken away what its peer came in with */
 	SESSION_END_SEQ       /* sequence numbers nearly used up */
 };
 
@@ -34,15 +36,16 @@ enum session_end {
  *
  * Memory is what bounds the number of sessions, and the cache what a record costs when there are many: with
  * AES-128-GCM this takes 256 bytes, four cache lines. A record needs the first (to find it) and the last two. What
- * comes behind record's keys is not there; names that are short lie in its place.
+ * comes behind record's keys is not there; names that are short lie in its place, and what is kept of a certificate.
  */
 struct session {
 	struct table_node node;
 	/* what comes and goes with the session */
 	struct timer timer;
-	const char *names;     /* the identity ("": nobody), and behind its NUL the protocol; NULL: neither */
+	const char *names;     /* identity ("": nobody), behind its NUL protocol, then certificate's grant; NULL: none */
 	void *state;           /* the handler's */
-	uint64_t hello_tag;    /* of the ClientHello random: tells a late copy from a restart */
+	uint32_t hello_tag;    /* of the ClientHello random: tells a late copy from a restart */
+	uint32_t psk_grant;    /* of the key that its peer came in with (tls_grant.h); 0: without one */
 	uint32_t serial;       /* tells it from the one before of the same flow */
 	uint32_t opened_at;    /* s */
 	uint32_t answered_at;  /* ms, modulo 2^32: of the last answer to what could be a replay */
@@ -57,6 +60,7 @@ struct session {
 	bool rival : 1;        /* a handshake of the same flow is under way beside it */
 	bool opened : 1;       /* the handler has it */
 	bool alpn : 1;         /* a protocol is behind the identity */
+	bool certificate : 1;  /* and its grant behind these */
 	uint8_t route;         /* of its service, counted from 1; 0: none of them */
 	uint8_t store_class;   /* the store's */
 	struct record_state record; /* last */
@@ -68,12 +72,13 @@ struct session {
 struct session_store;
 struct session_store *session_store_new(void);      /* NULL: out of memory */
 void session_store_free(struct session_store *st);  /* asserts that no session is out */
-/*
- * Opened and heard of now; record, identity (NULL: nobody) and alpn (NULL: no protocol) are copied. The rest is zero.
- * NULL: out of memory.
- */
-struct session *session_new(struct env *env, const struct record_state *record, const char *identity,
-			    const char *alpn);
+struct session_names {
+	const char *identity; /* NULL: nobody */
+	const char *alpn;     /* NULL: no protocol */
+	const struct tls_grant *grant; /* NULL: nothing to be asked for after a reload */
+};
+/* Opened and heard of now; record and names are copied. The rest is zero. NULL: out of memory. */
+struct session *session_new(struct env *env, const struct record_state *record, const struct session_names *names);
 void session_free(struct session *s); /* after session_release */
 /* Our last flight, for the peer that asks for it again; it is the session's from then on. mtu: what it is cut for. */
 void session_keep_final(struct session *s, struct flight *final, size_t mtu);
@@ -104,7 +109,9 @@ bool session_record(struct session *s, const struct record *r, bool keep);
 uint64_t session_due(const struct session *s);
 void session_tick(struct session *s);
 
-/* Ends it, with close_notify or, for who is denied, access_denied where the peer should know. The engine removes it when the current call is over. */
+/* Would its peer come in with what it came in with? */
+bool session_granted(const struct session *s);
+/* Ends it, with close_notify or, for who is denied or revoked, access_denied where the peer should know. The engine removes it when the current call is over. */
 void session_close(struct session *s, enum session_end why);
 /* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */
 void session_release(struct session *s);

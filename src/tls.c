@@ -43,6 +43,7 @@ struct tls {
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
 	struct tls_allowed allowed;
+	struct tls_grants grants;
 	gnutls_datum_t pin; /* of keys in tokens, which may be asked for at any time */
 	unsigned mtu; /* for GnuTLS, see MTU_SMALL */
 };
@@ -295,6 +296,17 @@ static int check_options(const struct loader *l)
 	return 0;
 }
 
+static void note_grants(struct loader *l)
+{
+	struct tls_grants *g = &l->tls->grants;
+
+	g->allowed = &l->tls->allowed;
+	g->psks = l->tls->psk_table;
+	g->certificate = l->o->x509cafile != NULL ? l->tls->certificate : NULL;
+	g->certificate_required = l->o->verify_client == VERIFY_CLIENT_REQUIRED;
+	tls_grants_loaded(g);
+}
+
 static int load_all(struct loader *l)
 {
 	const struct tls_options *o = l->o;
@@ -318,6 +330,7 @@ static int load_all(struct loader *l)
 		rc = load_priority(l);
 	if (rc == 0)
 		rc = tls_trust_add(&l->trust, "verify", &o->verify_client, sizeof(o->verify_client));
+	note_grants(l);
 	l->tls->request = o->verify_client == VERIFY_CLIENT_REQUIRED ? GNUTLS_CERT_REQUIRE :
 			  o->verify_client == VERIFY_CLIENT_OPTIONAL ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE;
 	return rc;
@@ -331,13 +344,14 @@ struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, cha
 
 	l.dashes = o->dashes != NULL ? o->dashes : "--";
 	l.tls = calloc(1, sizeof(*l.tls));
-	if (l.tls == NULL || tls_trust_begin(&l.trust, &l.error) < 0) {
+	if (l.tls == NULL || tls_trust_begin(&l.trust, &l.tls->grants, &l.error) < 0) {
 		free(l.tls);
 		tls_fail(&l.error, "out of memory");
 		return NULL;
 	}
 	atomic_init(&l.tls->refs, 1);
 	l.tls->mtu = MTU_SMALL;
+	l.tls->grants.key = *tls_shared_hash_key(shared);
 	rc = load_all(&l);
 	tls_trust_end(&l.trust, trust);
 	names_free(&l.certfiles);
@@ -349,6 +363,16 @@ struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, cha
 	}
 	tls_unref(l.tls);
 	return NULL;
+}
+
+const struct tls_grants *tls_grants(const struct tls *t)
+{
+	return &t->grants;
+}
+
+bool tls_trust_differs(const struct tls *a, const struct tls *b)
+{
+	return a != b && a->share.generation != b->share.generation;
 }
 
 const struct expiry *tls_expiry(const struct tls *t)
@@ -376,6 +400,7 @@ void tls_unref(struct tls *t)
 	psk_free(t->psk_table);
 	expiry_clear(&t->expiry);
 	tls_allowed_clear(&t->allowed);
+	tls_grants_clear(&t->grants);
 	names_free(&t->alpn);
 	tls_share_clear(&t->share);
 	free(t);

@@ -14,6 +14,7 @@
 #include <gnutls/gnutls.h>
 
 #include "expiry.h"
+#include "tls_grant.h"
 #include "tls_peer.h"
 #include "tls_priority.h"
 #include "tls_shared.h"
@@ -56,6 +57,11 @@ struct tls;
 struct tls *tls_load(const struct tls_options *o, struct tls_shared *shared, char *err, size_t err_size);
 struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls *t); /* NULL is fine */
+
+/* Whom it lets in. */
+const struct tls_grants *tls_grants(const struct tls *t);
+/* Who came in with the one might not come in with the other. */
+bool tls_trust_differs(const struct tls *a, const struct tls *b);
 
 /* Of its certificates, revocation lists and OCSP responses. */
 const struct expiry *tls_expiry(const struct tls *t);

@@ -4,8 +4,6 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#include <gnutls/x509.h>
-
 #define NAME_SIZE 256 /* no longer ones are let in by their names */
 
 /* ---- loading ---- */
@@ -72,47 +70,67 @@ void tls_allowed_clear(struct tls_allowed *a)
 
 /* ---- asking ---- */
 
-/* flags: of fnmatch. A name with a NUL inside is not what it seems. */
-static bool name_fits(const struct tls_allowed *a, const char name[static NAME_SIZE], size_t size, int flags)
+bool tls_allowed_name(const struct tls_allowed *a, const char *name, bool dns)
 {
-	size_t len = strnlen(name, NAME_SIZE - 1);
-
-	if (len == 0 || len + 1 < size)
-		return false;
 	for (unsigned i = 0; i < a->names.count; i++)
-		if (fnmatch(a->names.name[i], name, flags) == 0)
+		if (fnmatch(a->names.name[i], name, dns ? FNM_CASEFOLD : 0) == 0)
 			return true;
 	return false;
 }
 
-static bool alternative_name_fits(const struct tls_allowed *a, gnutls_x509_crt_t crt)
+/* Who wants to know the names. */
+struct asker {
+	bool (*each)(void *ctx, const char *name, bool dns);
+	void *ctx;
+};
+
+/* A name with a NUL inside is not what it seems. */
+static bool tell(const struct asker *k, const char name[static NAME_SIZE], size_t size, bool dns)
+{
+	size_t len = strnlen(name, NAME_SIZE - 1);
+
+	return len > 0 && len + 1 >= size && k->each(k->ctx, name, dns);
+}
+
+static bool tell_alternative_names(const struct asker *k, gnutls_x509_crt_t crt)
 {
 	for (unsigned i = 0;; i++) {
 		char name[NAME_SIZE] = "";
 		size_t size = sizeof(name) - 1;
 		int type = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
 
-		if (type == GNUTLS_SAN_DNSNAME && name_fits(a, name, size, FNM_CASEFOLD))
-			return true;
-		if (type == GNUTLS_SAN_URI && name_fits(a, name, size, 0))
+		if ((type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_URI) &&
+		    tell(k, name, size, type == GNUTLS_SAN_DNSNAME))
 			return true;
 		if (type < 0 && type != GNUTLS_E_SHORT_MEMORY_BUFFER)
 			return false;
 	}
 }
 
-static bool common_name_fits(const struct tls_allowed *a, gnutls_x509_crt_t crt)
+static bool tell_common_names(const struct asker *k, gnutls_x509_crt_t crt)
 {
 	for (unsigned i = 0;; i++) {
 		char name[NAME_SIZE] = "";
 		size_t size = sizeof(name) - 1;
 		int rc = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, i, 0, name, &size);
 
-		if (rc >= 0 && name_fits(a, name, size, 0))
+		if (rc >= 0 && tell(k, name, size, false))
 			return true;
 		if (rc < 0 && rc != GNUTLS_E_SHORT_MEMORY_BUFFER)
 			return false;
 	}
+}
+
+bool tls_allowed_names(gnutls_x509_crt_t crt, bool (*each)(void *ctx, const char *name, bool dns), void *ctx)
+{
+	const struct asker k = { each, ctx };
+
+	return tell_alternative_names(&k, crt) || tell_common_names(&k, crt);
+}
+
+static bool fits(void *ctx, const char *name, bool dns)
+{
+	return tls_allowed_name(ctx, name, dns);
 }
 
 static bool has_name(const struct tls_allowed *a, const gnutls_datum_t *der)
@@ -123,7 +141,7 @@ static bool has_name(const struct tls_allowed *a, const gnutls_datum_t *der)
 	if (gnutls_x509_crt_init(&crt) < 0)
 		return false;
 	found = gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) >= 0 &&
-		(alternative_name_fits(a, crt) || common_name_fits(a, crt));
+		tls_allowed_names(crt, fits, (void *)(uintptr_t)a);
 	gnutls_x509_crt_deinit(crt);
 	return found;
 }
@@ -143,7 +161,7 @@ static bool has_fingerprint(const struct tls_allowed *a, const gnutls_datum_t *d
 
 bool tls_allowed_has(const struct tls_allowed *a, const gnutls_datum_t *der)
 {
-	if (a->names.count == 0 && a->fingerprint_count == 0)
+	if (tls_allowed_all(a))
 		return true;
 	return has_fingerprint(a, der) || (a->names.count > 0 && has_name(a, der));
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 #include "tls_file.h"
 
@@ -29,6 +30,14 @@ int tls_allowed_load(struct tls_allowed *a, const struct tls_error *e, const cha
  * patterns.
  */
 bool tls_allowed_has(const struct tls_allowed *a, const gnutls_datum_t *der);
+static inline bool tls_allowed_all(const struct tls_allowed *a)
+{
+	return a->names.count == 0 && a->fingerprint_count == 0;
+}
+/* One of those names fits one of the patterns. */
+bool tls_allowed_name(const struct tls_allowed *a, const char *name, bool dns);
+/* Calls each for every such name of a certificate until it returns true, and returns whether it did. */
+bool tls_allowed_names(gnutls_x509_crt_t crt, bool (*each)(void *ctx, const char *name, bool dns), void *ctx);
 void tls_allowed_clear(struct tls_allowed *a);
 
 #endif

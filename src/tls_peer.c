@@ -98,6 +98,24 @@ static char *psk_name(gnutls_session_t s)
 	return name;
 }
 
+size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size)
+{
+	size_t len = 0;
+	unsigned byte;
+
+	if (strncmp(name, "psk:", 4) != 0)
+		return 0;
+	for (name += 4; *name != '\0'; len++) {
+		bool plain = *name != '\\'; /* what escape() lets through */
+
+		if (len == size || (!plain && sscanf(name, "\\x%2x", &byte) != 1))
+			return 0;
+		out[len] = plain ? (uint8_t)*name : (uint8_t)byte;
+		name += plain ? 1 : 4;
+	}
+	return len;
+}
+
 char *tls_identity(gnutls_session_t s)
 {
 	return gnutls_auth_get_type(s) == GNUTLS_CRD_PSK ? psk_name(s) : peer_name(s);

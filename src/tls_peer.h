@@ -30,6 +30,8 @@ struct tls_report {
  * malloc'd; the caller frees.
  */
 char *tls_identity(gnutls_session_t s);
+/* The bytes of a PSK identity that tls_identity wrote as name. Their number; 0: it is none, or they have no room. */
+size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size);
 
 /*
  * One phrase for an operator: why this handshake failed ("no cipher suite in common", "client offers

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 struct tls_shared {
 	pthread_mutex_t mutex; /* of trust and ticket_key; the cache has its own */
@@ -14,6 +15,7 @@ struct tls_shared {
 	bool trust_known;
 	bool caching;
 	uint32_t lifetime_s;
+	struct siphash_key hash_key;
 };
 
 /* gnutls_session_ticket_key_generate's key belongs to gnutls_free, so it is wiped by hand. */
@@ -60,6 +62,11 @@ int tls_share_join(struct tls_shared *s, const uint8_t trust[static TLS_TRUST_SI
 	return rc;
 }
 
+const struct siphash_key *tls_shared_hash_key(const struct tls_shared *s)
+{
+	return &s->hash_key;
+}
+
 void tls_share_clear(struct tls_share *s)
 {
 	ticket_key_free(&s->ticket_key);
@@ -72,7 +79,8 @@ struct tls_shared *tls_shared_new(uint32_t cache_entries, uint32_t lifetime_s)
 	if (s == NULL)
 		return NULL;
 	s->cache = resumption_new(cache_entries, lifetime_s);
-	if (s->cache == NULL || pthread_mutex_init(&s->mutex, NULL) != 0) {
+	if (s->cache == NULL || getrandom(&s->hash_key, sizeof(s->hash_key), 0) != (ssize_t)sizeof(s->hash_key) ||
+	    pthread_mutex_init(&s->mutex, NULL) != 0) {
 		resumption_free(s->cache);
 		free(s);
 		return NULL;

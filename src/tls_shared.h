@@ -12,6 +12,7 @@
 #include <gnutls/gnutls.h>
 
 #include "resumption.h"
+#include "siphash.h"
 #include "tls_trust.h"
 
 struct tls_shared;
@@ -25,6 +26,9 @@ struct tls_share {
 	gnutls_datum_t ticket_key;
 	uint32_t lifetime_s;      /* 0: nothing is resumed */
 };
+
+/* What grants are hashed with (tls_grant.h). */
+const struct siphash_key *tls_shared_hash_key(const struct tls_shared *s);
 
 /*
  * When trust differs from what was seen last, the ticket key is replaced and the cache emptied, so that nobody who was

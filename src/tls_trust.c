@@ -9,8 +9,9 @@
 
 #include "tls_chain.h"
 
-int tls_trust_begin(struct tls_trust *t, const struct tls_error *e)
+int tls_trust_begin(struct tls_trust *t, struct tls_grants *grants, const struct tls_error *e)
 {
+	t->grants = grants;
 	t->e = e;
 	if (gnutls_hash_init(&t->digest, GNUTLS_DIG_SHA256) < 0)
 		return tls_fail(e, "out of memory");
@@ -43,6 +44,9 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
 	rc = tls_chain_parse(t->e, path, &pem, 0, &chain);
 	if (rc == 0)
 		rc = tls_trust_add(t, "ca", pem.data, pem.size);
+	for (unsigned i = 0; rc == 0 && i < chain.count; i++)
+		if (tls_grants_add_ca(t->grants, chain.certs[i]) < 0)
+			rc = tls_fail(t->e, "out of memory");
 	tls_wipe(&pem);
 	if (rc == 0) {
 		rc = gnutls_certificate_set_x509_trust(into, chain.certs, (int)chain.count);
@@ -108,6 +112,8 @@ static int take_crl(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 	if (rc == 0 && !crl_of_a_ca(crl, j->list))
 		rc = tls_fail(j->trust->e, "%s: revocation list %u was signed by no CA that clients may come from; "
 			      "name the file of its CA, or leave the list out", j->path, place);
+	if (rc == 0 && tls_grants_add_crl(j->trust->grants, crl) < 0)
+		rc = tls_fail(j->trust->e, "out of memory");
 	if (rc == 0 && gnutls_x509_trust_list_add_crls(j->list, &crl, 1, 0, 0) != 1)
 		rc = tls_fail(j->trust->e, "out of memory");
 	if (rc < 0)

@@ -15,15 +15,17 @@
 #include "expiry.h"
 #include "psk.h"
 #include "tls_file.h"
+#include "tls_grant.h"
 
 #define TLS_TRUST_SIZE 32
 
 struct tls_trust {
 	gnutls_hash_hd_t digest;
+	struct tls_grants *grants; /* which of the functions below fill in what CAs and revocation lists say */
 	const struct tls_error *e; /* where the functions below put their sentence when they return -EINVAL */
 };
 
-int tls_trust_begin(struct tls_trust *t, const struct tls_error *e);
+int tls_trust_begin(struct tls_trust *t, struct tls_grants *grants, const struct tls_error *e);
 void tls_trust_end(struct tls_trust *t, uint8_t out[static TLS_TRUST_SIZE]);
 
 /* Anything else that decides. */

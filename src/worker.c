@@ -281,6 +281,13 @@ static void left(void *ctx, unsigned listener)
 	w->config.left(w->config.ctx, listener);
 }
 
+static void settled(void *ctx, unsigned changes)
+{
+	struct worker *w = ctx;
+
+	w->config.settled(w->config.ctx, changes);
+}
+
 static void change(struct worker *w, const struct worker_settings *s)
 {
 	engine_apply(w->engine, &s->engine);
@@ -404,6 +411,7 @@ struct worker *worker_new(const struct worker_config *c)
 	w->config.engine.post = post;
 	w->config.engine.flush = flush;
 	w->config.engine.left = left;
+	w->config.engine.settled = settled;
 	w->config.engine.ctx = w;
 	mailbox_init(&w->letters, wake, w);
 	mailbox_init(&w->orders, wake, w);

@@ -261,10 +261,11 @@ def _(t):
 @case("SIGHUP: new files and keys of one service, its live sessions go on")
 def _(t):
     port = free_port()
-    t.file("k.psk", "old:00112233445566778899aabbccddeeff\n")
+    old_key = "old:00112233445566778899aabbccddeeff\n"
+    t.file("k.psk", old_key)
     d = start(t, service("a", port, "pskpasswd = k.psk"))
     old = psk_client(t, port, ("old", "00112233445566778899aabbccddeeff")).connect()
-    t.file("k.psk", "new:ffeeddccbbaa99887766554433221100\n")
+    t.file("k.psk", "new:ffeeddccbbaa99887766554433221100\n" + old_key)
     reload(d, r"notice: reloaded")
     psk_client(t, port, ("new", "ffeeddccbbaa99887766554433221100")).connect().alive()
     old.alive()

@@ -31,7 +31,7 @@ MOVED_BY = {
     "session_opened": "integration/test_signals.py", "session_closed_peer": "integration/test_clients.py",
     "session_closed_replaced": "integration/test_datagrams.py",
     "session_closed_local": "sim/sim.c", "session_closed_drain": "sim/sim.c", "session_closed_seq": "sim/sim.c",
-    "session_closed_denied": "integration/test_routes.py",
+    "session_closed_denied": "integration/test_routes.py", "session_closed_revoked": "integration/test_revocation.py",
     "records_in": "integration/test_clients.py", "records_out": "integration/test_clients.py",
     "bytes_in": "integration/test_clients.py", "bytes_out": "integration/test_signals.py",
     "send_too_large": "sim/attacks.c",

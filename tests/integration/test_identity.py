@@ -307,7 +307,8 @@ def _(t):
 @case("SIGHUP with 100,000 pre-shared keys: a session goes on, the new keys hold", seconds=60)
 def _(t):
     def keys(first):
-        return t.file("psk.txt", "".join(f"device-{n:08d}:{n:032x}\n" for n in range(first, first + 100000)))
+        return t.file("psk.txt", "stays:0011223344556677\n" +
+                      "".join(f"device-{n:08d}:{n:032x}\n" for n in range(first, first + 100000)))
 
     def ask(c):
         c.ask("ping", r"^pong$")
@@ -315,7 +316,7 @@ def _(t):
     path = keys(0)
     os.chmod(path, 0o600)
     d = t.daemon("--pskpasswd", path)
-    live = t.client(clients.openssl(d, psk=("device-00000000", f"{0:032x}")))
+    live = t.client(clients.openssl(d, psk=("stays", "0011223344556677")))
     ask(live)
     keys(1)
     since = d.mark()

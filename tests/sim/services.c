@@ -282,6 +282,41 @@ static void new_files_leave_sessions_and_handshakes_alone(void **state)
 	world_end(&w);
 }
 
+/* More of them than one piece of the round, and one in the middle of its handshake. */
+static void whose_key_is_gone_is_told_and_others_go_on(void **state)
+{
+	const struct world_options o = { .seed = 29 }, without = { .psks = "other:00\n" };
+	struct client *goes[300], *half, *stays;
+	struct standing *standing;
+	struct world w;
+
+	(void)state;
+	world_init(&w, &o);
+	standing = w.settings.services[0]->config.standing;
+	stays = connected_to(&w, 0, AUTH_ECDSA);
+	for (int i = 0; i < 300; i++)
+		goes[i] = client_new_to(&w, 0, AUTH_PSK);
+	pause_(&w, MINUTE);
+	half = client_new_to(&w, 0, AUTH_PSK);
+	while (!engine_handshakes(w.engine))
+		pause_(&w, 1);
+	world_serve(&w, 0, world_service(&o, "sim", standing)); /* with the same key */
+	pause_(&w, 1);
+	assert_int_equal(COUNT(&w, session_closed_revoked), 0);
+	world_serve(&w, 0, world_service(&without, "sim", standing));
+	pause_(&w, 1000);
+	for (int i = 0; i < 300; i++) {
+		assert_int_equal(goes[i]->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
+		assert_int_equal(gnutls_alert_get(goes[i]->session), GNUTLS_A_ACCESS_DENIED);
+	}
+	assert_int_equal(half->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
+	assert_int_equal(COUNT(&w, session_closed_revoked), 301);
+	assert_int_equal(engine_sessions(w.engine), 1);
+	assert_int_equal(w.settled, 3);
+	echoes(&w, stays);
+	world_end(&w);
+}
+
 static void a_shorter_idle_time_out_holds_for_live_sessions(void **state)
 {
 	const struct world_options patient = { .seed = 22, .idle_timeout_ms = 600000 }, hasty = { .idle_timeout_ms = 5000 };
@@ -456,6 +491,7 @@ int main(void)
 		cmocka_unit_test(the_rate_of_a_service_is_its_own),
 		cmocka_unit_test(who_is_taken_away_is_told_and_others_do_not_notice),
 		cmocka_unit_test(new_files_leave_sessions_and_handshakes_alone),
+		cmocka_unit_test(whose_key_is_gone_is_told_and_others_go_on),
 		cmocka_unit_test(a_shorter_idle_time_out_holds_for_live_sessions),
 		cmocka_unit_test(another_handler_begins_anew),
 		cmocka_unit_test(routes_lead_to_handlers_or_deny),

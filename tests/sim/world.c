@@ -25,9 +25,9 @@ static uint64_t virtual_ms = 1000000;
 static gnutls_certificate_credentials_t plain_client, mutual_client, bulky_client;
 static gnutls_psk_client_credentials_t psk_client;
 static char directory[] = "/tmp/dtlsd-sim-XXXXXX";
-static char paths[6][64];
+static char paths[7][64];
 
-enum { PATH_CA, PATH_CERT, PATH_KEY, PATH_RSA_CERT, PATH_RSA_KEY, PATH_PSK };
+enum { PATH_CA, PATH_CERT, PATH_KEY, PATH_RSA_CERT, PATH_RSA_KEY, PATH_PSK, PATH_OTHER_PSK };
 
 static void virtual_time(struct timespec *t)
 {
@@ -125,6 +125,13 @@ static bool post(void *ctx, unsigned worker, struct letter *l)
 	return true;
 }
 
+static void settled(void *ctx, unsigned changes)
+{
+	struct world *w = ctx;
+
+	w->settled += changes;
+}
+
 static void left(void *ctx, unsigned listener)
 {
 	struct world *w = ctx;
@@ -133,13 +140,23 @@ static void left(void *ctx, unsigned listener)
 	w->left[listener]++;
 }
 
+static const char *write_psks(const char *text)
+{
+	FILE *f = fopen(in_directory(PATH_OTHER_PSK, "other-psk"), "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	return paths[PATH_OTHER_PSK];
+}
+
 struct service *world_service(const struct world_options *o, const char *name, struct standing *standing)
 {
 	const struct tls_options t = {
 		.x509certfile = o->certfile ? o->certfile : paths[o->rsa ? PATH_RSA_CERT : PATH_CERT],
 		.x509keyfile = o->keyfile ? o->keyfile : paths[o->rsa ? PATH_RSA_KEY : PATH_KEY],
 		.x509cafile = paths[PATH_CA],
-		.pskpasswd = paths[PATH_PSK],
+		.pskpasswd = o->psks ? write_psks(o->psks) : paths[PATH_PSK],
 		.verify_client = o->verify,
 	};
 	struct service_config c = {
@@ -184,6 +201,7 @@ void world_init(struct world *w, const struct world_options *o)
 		.post = post,
 		.flush = flush,
 		.left = left,
+		.settled = settled,
 		.ctx = w,
 	};
 	char err[512];

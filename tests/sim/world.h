@@ -46,6 +46,7 @@ struct world {
 	struct engine *engine;
 	struct census *census;
 	struct engine_settings settings;  /* in force; world_serve changes them */
+	unsigned settled;                 /* changes that had all their effects */
 	unsigned left[LISTENERS_MOST];    /* how often the engine has said so */
 	unsigned shift;                   /* datagrams come in by a listener so many further on */
 	struct client *clients;
@@ -63,6 +64,7 @@ struct world_options {
 	uint32_t handshake_steps_per_turn;   /* 0: any number */
 	enum verify_client verify;
 	bool rsa;                            /* an RSA-2048 chain of two instead of one ECDSA certificate */
+	const char *psks;                    /* the text of the PSK file; NULL: the clients' */
 	const char *certfile, *keyfile;      /* these instead; NULL: those above */
 	struct quota_limits quota;           /* of a service; all zero: none */
 	const struct service_route *routes;

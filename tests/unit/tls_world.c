@@ -390,6 +390,7 @@ static void note_success(struct talk *t)
 	t->cipher = gnutls_cipher_get(s);
 	t->version = gnutls_protocol_get_version(s);
 	t->identity = tls_identity(s);
+	tls_grant_take(tls_grants(gnutls_db_get_ptr(s)), s, &t->grant);
 	tls_names(s, &t->names);
 	note_server_cn(t);
 	assert_int_equal(gnutls_session_get_data2(t->client.session, &t->session_data), 0);

@@ -72,6 +72,7 @@ struct talk {
 	gnutls_cipher_algorithm_t cipher;
 	gnutls_protocol_t version;
 	char *identity;
+	struct tls_grant grant;
 	struct tls_names names;
 	char server_cn[64]; /* of the certificate that the client saw */
 	gnutls_datum_t session_data;
