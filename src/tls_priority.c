@@ -67,18 +67,38 @@ static bool suite_left(gnutls_priority_t p, const struct tls_cert *cert)
 	return false;
 }
 
-/* Appends "-NAME" for every cipher that the record layer cannot serve. false: no room. */
+/* false: no room. */
+static bool subtract(char *text, size_t size, const char *name)
+{
+	size_t at = strlen(text);
+
+	return (size_t)snprintf(text + at, size - at, ":-%s", name) < size - at;
+}
+
+/* Every cipher that the record layer cannot serve. false: no room. */
 static bool subtract_ciphers(gnutls_priority_t p, char *text, size_t size)
 {
 	const unsigned *ciphers;
 	int count = gnutls_priority_cipher_list(p, &ciphers);
-	size_t at = strlen(text);
+	bool room = true;
 
-	for (int i = 0; i < count; i++)
-		if (!cipher_served(ciphers[i]) && at < size)
-			at += (size_t)snprintf(text + at, size - at, ":-%s",
-					       gnutls_cipher_get_name((gnutls_cipher_algorithm_t)ciphers[i]));
-	return at < size;
+	for (int i = 0; i < count && room; i++)
+		if (!cipher_served(ciphers[i]))
+			room = subtract(text, size, gnutls_cipher_get_name((gnutls_cipher_algorithm_t)ciphers[i]));
+	return room;
+}
+
+/* Every key exchange for which the service has neither a certificate nor PSKs. false: no room. */
+static bool subtract_kxs(gnutls_priority_t p, const struct tls_wish *w, char *text, size_t size)
+{
+	const unsigned *kxs;
+	int count = gnutls_priority_kx_list(p, &kxs);
+	bool room = true;
+
+	for (int i = 0; i < count && room; i++)
+		if (kx_of_psk(kxs[i]) ? w->pskpasswd == NULL : w->cert_count == 0)
+			room = subtract(text, size, gnutls_kx_get_name((gnutls_kx_algorithm_t)kxs[i]));
+	return room;
 }
 
 static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnutls_priority_t p)
@@ -92,6 +112,12 @@ static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnu
 		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the PSKs of %s; add "
 				"some, as :+ECDHE-PSK:+PSK:+AES-128-GCM", w->dashes, w->priority, w->pskpasswd);
 	return 0;
+}
+
+static int too_many(const struct tls_error *e, const struct tls_wish *w)
+{
+	return tls_fail(e, "%spriority: %s: names too many ciphers; name those that are wanted only", w->dashes,
+			w->priority);
 }
 
 /* text becomes what is imposed on the wish. */
@@ -115,10 +141,24 @@ static int impose(const struct tls_error *e, const struct tls_wish *w, char *tex
 	}
 	room = subtract_ciphers(wished, text, size);
 	gnutls_priority_deinit(wished);
-	if (!room)
-		return tls_fail(e, "%spriority: %s: names too many ciphers; name those that are wanted only", w->dashes,
-				w->priority);
-	return 0;
+	return room ? 0 : too_many(e, w);
+}
+
+/*
+ * GnuTLS would not look further when it comes upon a suite for which there are no credentials, and refuse a client that
+ * offers certificates and PSKs.
+ */
+static int leave_out_unserved(const struct tls_error *e, const struct tls_wish *w, char *text, gnutls_priority_t *out)
+{
+	gnutls_priority_t all = *out;
+	int rc;
+
+	if (!subtract_kxs(all, w, text, TLS_PRIORITY_MAX))
+		return too_many(e, w);
+	*out = NULL;
+	rc = gnutls_priority_init(out, text, NULL);
+	gnutls_priority_deinit(all);
+	return rc < 0 ? tls_fail(e, "%spriority: %s: %s", w->dashes, w->priority, gnutls_strerror(rc)) : 0;
 }
 
 int tls_priority_load(const struct tls_error *e, const struct tls_wish *w, char text[static TLS_PRIORITY_MAX],
@@ -131,5 +171,6 @@ int tls_priority_load(const struct tls_error *e, const struct tls_wish *w, char 
 	if (gnutls_priority_init(out, text, NULL) < 0)
 		return tls_fail(e, "%spriority: %s: no AEAD cipher is left of it; add one, as :+AES-128-GCM", w->dashes,
 				w->priority);
-	return check_suites(e, w, *out);
+	rc = check_suites(e, w, *out);
+	return rc < 0 ? rc : leave_out_unserved(e, w, text, out);
 }

@@ -12,7 +12,8 @@
 
 /*
  * DTLS 1.2 and AEAD only, AES-GCM first, X25519 first among the groups. In any other string the same
- * version and ciphers are imposed, whatever it says; the rest of it holds.
+ * version and ciphers are imposed, whatever it says; the rest of it holds, but for key exchanges that the service has
+ * no credentials for.
  */
 extern const char TLS_PRIORITY_DEFAULT[];
 

@@ -138,6 +138,34 @@ static void psk_and_ecdhe_psk(void **state)
 	stop(&f);
 }
 
+/* as "openssl s_client -psk" does */
+static void a_client_that_offers_certificates_and_psks_gets_what_there_is(void **state)
+{
+	struct tls_options psks = { .pskpasswd = path("psk") };
+	struct tls_options certs = { .x509certfile = path("server.pem"), .x509keyfile = path("server.key") };
+	static const char *const orders[] = { "+ECDHE-ECDSA:+ECDHE-RSA:+RSA:+PSK",
+					      "+PSK:+ECDHE-PSK:+RSA:+ECDHE-ECDSA:+ECDHE-RSA" };
+	char priority[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		struct talk with_psk = { .priority = priority, .psk_user = "alice", .psk_key = ALICE_KEY };
+		struct talk with_cert = with_psk;
+		struct fixture f = start(&psks);
+
+		snprintf(priority, sizeof(priority), GNUTLS_12 "%s", orders[i]);
+		assert_true(talk(f.tls, &with_psk));
+		assert_string_equal(with_psk.identity, "psk:alice");
+		forget(&with_psk);
+		stop(&f);
+		f = start(&certs);
+		assert_true(talk(f.tls, &with_cert));
+		assert_int_equal(with_cert.kx, GNUTLS_KX_ECDHE_ECDSA);
+		forget(&with_cert);
+		stop(&f);
+	}
+}
+
 static void binary_psk_identities(void **state)
 {
 	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
@@ -237,6 +265,7 @@ int main(void)
 		cmocka_unit_test(every_cipher_that_the_record_layer_has),
 		cmocka_unit_test(of_several_certificates_the_client_gets_the_one_it_can_verify_by_name),
 		cmocka_unit_test(psk_and_ecdhe_psk),
+		cmocka_unit_test(a_client_that_offers_certificates_and_psks_gets_what_there_is),
 		cmocka_unit_test(binary_psk_identities),
 		cmocka_unit_test(the_longest_psk_key_and_identity_that_a_file_may_hold_work),
 		cmocka_unit_test(an_unknown_psk_identity_is_not_told_from_a_wrong_key),
