@@ -133,7 +133,9 @@ int hello_run(struct run *r)
 	struct hellos h = { .run = r, .o = r->o, .latest = calloc(r->o->sessions, sizeof(uint64_t)) };
 	int rc = h.latest ? run_ledger_init(r, &h.ledger) : -ENOMEM;
 
-	if (rc == 0 && shake_begin(&h.shake, &nobody, NULL) == SHAKE_SEND) {
+	if (rc == 0 && shake_begin(&h.shake, &nobody, NULL) != SHAKE_SEND)
+		rc = -EIO; /* no random bytes */
+	if (rc == 0) {
 		r->mode = &h;
 		r->hooks = (struct run_hooks){ .raw = on_raw };
 		crowd_hear_raw(r->crowd, true, true);

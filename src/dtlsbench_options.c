@@ -79,6 +79,7 @@ static const struct entry entries[] = {
 	{ "retransmit", KIND_REAL, AT(retransmit), 0.001, 60, "SECONDS",
 	  "a flight unanswered so long goes out again, then after twice as long (0.5)" },
 	{ "server-pid", KIND_NUMBER, AT(server_pid), 1, 4194304, "PID", "measure this process's CPU time and memory" },
+	{ "server-children", KIND_FLAG, AT(server_children), 0, 0, NULL, "and the CPU time of its child processes" },
 	{ "settle", KIND_REAL, AT(settle), 0, 3600, "SECONDS", "wait before its memory is read (1)" },
 	{ "seed", KIND_NUMBER, AT(seed), 0, UINT32_MAX, "N", "of --order random and payloads (1)" },
 	{ "mtu", KIND_NUMBER, AT(mtu), 256, 16384, "BYTES", "largest datagram of a handshake (1200)" },

@@ -44,7 +44,7 @@ struct bench_options {
 	double timeout, handshake_timeout, retransmit, settle; /* seconds */
 	uint32_t order;    /* enum bench_order */
 	uint32_t mix_handshakes, mix_records, mix_idle; /* --mix */
-	bool lean, resume, no_tickets, plain, ahead, flood, stay, quiet;
+	bool lean, resume, no_tickets, plain, ahead, flood, stay, server_children, quiet;
 	const char *prefix; /* of the clients' addresses */
 	const char *json, *csv, *svg;
 };

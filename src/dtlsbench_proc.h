@@ -13,6 +13,11 @@
  * kernel brings a running thread's account up to date at its timer tick.
  */
 uint64_t proc_cpu_ns(pid_t pid);
+/*
+ * The same of the children that its first thread has made, those that run and those that have ended and been waited
+ * for; of the latter in ticks of the system's clock only.
+ */
+uint64_t proc_children_cpu_ns(pid_t pid);
 /* Resident memory in bytes (VmRSS); -errno. */
 int64_t proc_rss(pid_t pid);
 

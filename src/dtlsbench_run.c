@@ -138,9 +138,16 @@ unsigned run_burst(uint64_t window)
 
 /* ---- what it costs ---- */
 
+static uint64_t server_cpu_ns(const struct run *r)
+{
+	pid_t pid = (pid_t)r->o->server_pid;
+
+	return proc_cpu_ns(pid) + (r->o->server_children ? proc_children_cpu_ns(pid) : 0);
+}
+
 void meter_start(const struct run *r, struct meter *m)
 {
-	m->server_from = r->o->server_pid ? proc_cpu_ns((pid_t)r->o->server_pid) : 0;
+	m->server_from = r->o->server_pid ? server_cpu_ns(r) : 0;
 	m->own_from = proc_cpu_ns(getpid());
 	m->wall_from = clock_mono_ns();
 }
@@ -152,7 +159,7 @@ void meter_stop(const struct run *r, struct meter *m)
 	if (!r->o->server_pid)
 		return;
 	usleep(QUIET_US);
-	m->server_ns += proc_cpu_ns((pid_t)r->o->server_pid) - m->server_from;
+	m->server_ns += server_cpu_ns(r) - m->server_from;
 }
 
 double meter_seconds(const struct meter *m)

@@ -436,11 +436,12 @@ static int idle(struct traffic *t)
 static void work(struct traffic *t)
 {
 	struct meter m = {0};
-	uint64_t answered, opened = 0;
+	uint64_t answered, lost, opened;
 
 	if (t->o->warmup)
 		phase(t, t->o->warmup, t->o->duration);
 	answered = t->answered;
+	lost = t->ledger.lost;
 	opened = crowd_counts(t->run->crowd)->opened;
 	t->late = t->latest_ns = 0;
 	histogram_init(&t->run->handshake_times);
@@ -453,9 +454,9 @@ static void work(struct traffic *t)
 	report_operations(t, &m, t->answered - answered, crowd_counts(t->run->crowd)->opened - opened);
 	if (t->o->rate > 0)
 		report_lateness(t);
-	report_add_figure(&t->run->report, "unanswered_records", "", (double)t->ledger.lost);
+	report_add_figure(&t->run->report, "unanswered_records", "", (double)(t->ledger.lost - lost));
 	report_add_figure(&t->run->report, "wrong_answers", "", (double)t->run->wrong);
-	t->run->unanswered += t->ledger.lost;
+	t->run->unanswered += t->ledger.lost - lost;
 }
 
 /* Opens the sessions, and does with them what the mode says. */

@@ -10,7 +10,7 @@ A test program registers its cases and calls main():
         c.ask("ping", r"pong")
 
 Each case has a deadline which bounds every wait in it; what it started is stopped, by pid, when it ends.
-Environment: DTLSD, DTLSC, MBEDTLS_CLIENT (programs), CERTS (directory), TEST_TIMEOUT_SCALE, TEST_JOBS.
+Environment: DTLSD, DTLSC, DTLSBENCH, MBEDTLS_CLIENT (programs), CERTS (directory), TEST_TIMEOUT_SCALE, TEST_JOBS.
 """
 
 import concurrent.futures
@@ -31,6 +31,7 @@ import traceback
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DTLSD = os.environ.get("DTLSD") or os.path.join(TOP, "build", "src", "dtlsd")
 DTLSC = os.environ.get("DTLSC") or os.path.join(TOP, "build", "src", "dtlsc")
+DTLSBENCH = os.environ.get("DTLSBENCH") or os.path.join(TOP, "build", "src", "dtlsbench")
 MBEDTLS_CLIENT = os.environ.get("MBEDTLS_CLIENT", "")
 
 

@@ -15,10 +15,9 @@ import time
 
 import certs
 from allocs import resident
-from harness import SANITIZER, SCALE, TOP, Failed, case, check, check_equal, free_port, main, skip
+from harness import DTLSBENCH, SANITIZER, SCALE, Failed, case, check, check_equal, free_port, main, skip
 from relay import Relay, path
 
-DTLSBENCH = os.environ.get("DTLSBENCH") or os.path.join(TOP, "build", "src", "dtlsbench")
 OK, FAILED, UNANSWERED = 0, 1, 2
 
 
@@ -285,6 +284,13 @@ def _(t):
     check("20 answered wrongly" in r.err, r.err)
 
 
+@case("what is lost while it warms up is not held against the server")
+def _(t):
+    e = Echo(t, lambda number, data: None if number < 20 else data)
+    r = run(t, e, "echo", "--plain", "--sessions", 1, "--window", 20, "--warmup", 20, "--count", 100, "--timeout", 0.5)
+    check_equal((r["records"], r["unanswered_records"]), (100, 0), "echoed and not")
+
+
 @case("the memory of AEAD handles and handshakes goes back to the system when the sessions have ended")
 def _(t):
     if SANITIZER:
@@ -376,6 +382,16 @@ def _(t):
     d = serve(t)
     r = run(t, d, "echo", "--count", 2000, "--server-pid", d.pid, "--lean", *psk())
     check(r["server_cpu_per_record"] > 0 and r["own_cpu_per_record"] > 0, r.out)
+
+
+@case("--server-children: what it cost the children of a process that does nothing itself")
+def _(t):
+    d = serve(t, wrapper=["sh", "-c", 'trap "kill \\$!" TERM; "$@" & wait $!; wait $!', "sh"])
+    parent = d.pid
+    r = run(t, d, "echo", "--count", 2000, "--server-pid", parent, "--lean", *psk())
+    check(r["server_cpu_per_record"] < 1, r.out)
+    r = run(t, d, "echo", "--count", 2000, "--server-pid", parent, "--server-children", "--lean", *psk())
+    check(r["server_cpu_per_record"] > 0.1, r.out)
 
 
 @case("--csv and --svg write files, and the table goes where JSON does not")

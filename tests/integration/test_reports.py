@@ -13,9 +13,8 @@ import sys
 import xml.etree.ElementTree
 
 import certs
-from harness import DTLSD, TOP, case, check, check_equal, main
+from harness import DTLSBENCH, TOP, case, check, check_equal, main
 
-DTLSBENCH = os.path.join(os.path.dirname(DTLSD), "dtlsbench")
 BENCH = os.path.join(TOP, "bench")
 PLOT = os.path.join(BENCH, "plot")
 ALL_ANSWERED, FAILED = 0, 1

@@ -85,7 +85,8 @@ static void each_mode_has_its_defaults(void **state)
 static void what_is_said_is_taken(void **state)
 {
 	struct bench_options o = good("--sessions 1e6 --rate 2.5 --size 1200 --run 8 --window 128 --order random "
-				      "--verify all --mix 3:7:20 --server-pid 12 --json - --sni a.example mixed [::1]:99");
+				      "--verify all --mix 3:7:20 --server-pid 12 "
+				      "--server-children --json - --sni a.example mixed [::1]:99");
 
 	(void)state;
 	assert_int_equal(o.sessions, 1000000);
@@ -99,6 +100,7 @@ static void what_is_said_is_taken(void **state)
 	assert_int_equal(o.mix_records, 7);
 	assert_int_equal(o.mix_idle, 20);
 	assert_int_equal(o.server_pid, 12);
+	assert_true(o.server_children);
 	assert_string_equal(o.json, "-");
 	assert_string_equal(o.who.sni, "a.example");
 	assert_string_equal(o.who.host, "::1");
