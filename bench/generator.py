@@ -40,7 +40,7 @@ def run(command):
 
 def cost(results, what, lost):
     """what: the singular in the names of the generator's figures. lost: the name of another one."""
-    if not results[f"{what}s"]:
+    if not results.get(f"{what}s"):
         raise Failed("no answer")
     return {"ns_per_unit": results[f"server_cpu_per_{what}"] * 1000, "busy": results[f"server_busy_{what}s"],
             "lost": results[lost]}
@@ -62,7 +62,12 @@ class Generator:
             client = {"plain": True}
         elif server.kind.dtls:
             # The lean client does not resume sessions.
-            client = {"insecure": True} if "resume" in options else {"insecure": True, "lean": True}
+            client = {"insecure": True}
+            if server.kind.lean and "resume" not in options:
+                client["lean"] = True
+        if server.kind.forks:
+            # It loses the hellos of others while it makes a process.
+            client.update(server_children=True, handshakes=1)
         return [*self.pin, self.dtlsbench, "--quiet", "--json", "-", "--server-pid", str(server.pid),
                 *words({**client, **options}), mode, server.address]
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 // pion_echo: a DTLS 1.2 echo server on pion as its examples have it: a goroutine for each peer. Handshakes are
-// made inside Accept, so as many goroutines wait there as handshakes shall go on at a time.
+// made inside Accept, so as many goroutines wait there as handshakes shall go on at a time. With --forward it echoes
+// nothing, but gives each peer a connected socket to that backend, and a goroutine for what comes back.
 package main
 
 import (
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -21,38 +23,56 @@ func die(format string, args ...interface{}) {
 	os.Exit(1)
 }
 
-func echo(peer net.Conn) {
-	defer peer.Close()
+// carry takes datagrams from one side to the other until one of them is gone.
+func carry(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
 	data := make([]byte, 16384)
 	for {
-		n, err := peer.Read(data)
+		n, err := from.Read(data)
 		if err != nil {
 			return
 		}
-		if _, err = peer.Write(data[:n]); err != nil {
+		if _, err = to.Write(data[:n]); err != nil {
 			return
 		}
 	}
 }
 
-func accept(listener net.Listener) {
+func serve(peer net.Conn, backend string) {
+	if backend == "" {
+		carry(peer, peer)
+		return
+	}
+	upstream, err := net.Dial("udp4", backend)
+	if err != nil {
+		peer.Close()
+		return
+	}
+	go carry(upstream, peer)
+	carry(peer, upstream)
+}
+
+func accept(listener net.Listener, backend string) {
 	for {
 		peer, err := listener.Accept()
 		if err == nil {
-			go echo(peer)
+			go serve(peer, backend)
 		}
 	}
 }
 
 func main() {
-	if len(os.Args) != 4 {
-		die("usage: pion_echo CERTIFICATE KEY IPV4:PORT")
+	backend := flag.String("forward", "", "a UDP `server`, as IPV4:PORT, to carry records to")
+	flag.Parse()
+	if flag.NArg() != 3 {
+		die("usage: pion_echo [--forward IPV4:PORT] CERTIFICATE KEY IPV4:PORT")
 	}
-	certificate, err := tls.LoadX509KeyPair(os.Args[1], os.Args[2])
+	certificate, err := tls.LoadX509KeyPair(flag.Arg(0), flag.Arg(1))
 	if err != nil {
 		die("%v", err)
 	}
-	address, err := net.ResolveUDPAddr("udp4", os.Args[3])
+	address, err := net.ResolveUDPAddr("udp4", flag.Arg(2))
 	if err != nil {
 		die("%v", err)
 	}
@@ -66,7 +86,7 @@ func main() {
 		die("%v", err)
 	}
 	for i := 1; i < acceptors; i++ {
-		go accept(listener)
+		go accept(listener, *backend)
 	}
-	accept(listener)
+	accept(listener, *backend)
 }

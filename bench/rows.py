@@ -5,7 +5,7 @@ import dataclasses
 import statistics
 
 from generator import Failed
-from servers import PEERS
+from servers import FORWARDERS, PEERS
 
 SIZES = (64, 512, 1200)
 RUN = 8
@@ -105,7 +105,8 @@ def rows(scale):
     for size in SIZES:
         yield Row("forward", f"to a UDP backend and back, {size} bytes",
                   lambda g, s, size=size: g.echo(s, size, count(100000)),
-                  ["bare_udp", "dtlsd", "dtlsd --forward"], Limit("dtlsd + bare_udp", "dtlsd", also="bare_udp"),
+                  ["bare_udp", "dtlsd", "dtlsd --forward", *FORWARDERS],
+                  Limit("dtlsd + bare_udp", "dtlsd", also="bare_udp"),
                   (Goal("dtlsd --forward", "dtlsd + bare_udp", 1.6),))
     yield Row("many", "echo, 64 bytes, 4000 sessions in turn",
               lambda g, s: g.echo(s, 64, count(100000), sessions=4000), ["bare_udp", "dtlsd"],

@@ -10,6 +10,7 @@ import time
 
 PSK = b"measured, not us"  # PSK_KEY of bench/util.h
 PSK_IDENTITY = "bench"
+PION = "golang-github-pion-dtls.v2-dev and golang-go"
 TEMPLATE = 'cn = "localhost"\ndns_name = "localhost"\nexpiration_days = 30\nsigning_key\ntls_www_server\n'
 
 
@@ -69,17 +70,36 @@ def dtlsd(*more, handler=("--handler", "echo")):
     return arguments
 
 
+def line(arguments, address, backend):
+    """How our own servers have it."""
+    return (*(("--forward", backend) if backend else ()), *arguments, address)
+
+
+def socat(credentials):
+    return (f"cert={credentials.certificate},key={credentials.key},verify=0,"
+            "cipher=ECDHE-ECDSA-AES128-GCM-SHA256",)
+
+
+def socat_line(arguments, address, backend):
+    """A process for each client, which ends half a second after it, or when nothing has come for a minute."""
+    host, port = address.split(":")
+    return ("-T", "60", f"OPENSSL-DTLS-SERVER:{port},bind={host},reuseaddr,fork,{arguments[0]}", f"UDP:{backend}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A server as the tables name it. The address comes last on its command line."""
+    """A server as the tables name it."""
     name: str
-    program: str                 # in the build directory
+    program: str                 # in the build directory, or where the system has it
     arguments: object = nothing  # of the command line, from Credentials
     package: str = ""            # of Debian, without which it is not built
     dtls: bool = True
     settles: bool = False        # it gives memory back some time after it has become free
     processors: int = 1
     behind: str = ""             # another one that it forwards to
+    line: object = line          # all of the command line, from its arguments, its address, and the backend's
+    forks: bool = False          # a process for each client
+    lean: bool = True            # it does X25519, which is what the generator's cheapest client can do
 
 
 KINDS = {kind.name: kind for kind in (
@@ -89,19 +109,22 @@ KINDS = {kind.name: kind for kind in (
     Kind("dtlsd", "src/dtlsd", dtlsd(), settles=True),
     Kind("dtlsd --workers 2", "src/dtlsd", dtlsd("--workers", "2"), settles=True, processors=2),
     Kind("dtlsd --forward", "src/dtlsd", dtlsd(handler=()), settles=True, behind="bare_udp"),
+    Kind("socat", "/usr/bin/socat", socat, "socat", behind="bare_udp", line=socat_line, forks=True, lean=False),
+    Kind("pion --forward", "bench/pion_echo", pair, PION, behind="bare_udp"),
     Kind("openssl_echo", "bench/openssl_echo", pair, "libssl-dev"),
     Kind("gnutls_echo", "bench/gnutls_echo", pair),
     Kind("mbedtls_echo", "bench/mbedtls_echo", pair, "libmbedtls-dev"),
     Kind("wolfssl_echo", "bench/wolfssl_echo", pair, "libwolfssl-dev"),
-    Kind("pion_echo", "bench/pion_echo", pair, "golang-github-pion-dtls.v2-dev and golang-go"),
+    Kind("pion_echo", "bench/pion_echo", pair, PION),
 )}
+FORWARDERS = ("socat", "pion --forward")
 PEERS = ("openssl_echo", "gnutls_echo", "mbedtls_echo", "wolfssl_echo", "pion_echo")
 
 
 class Server:
     """A running one, on a port of its own."""
 
-    def __init__(self, kind, program, credentials, cpus, more=()):
+    def __init__(self, kind, program, credentials, cpus, backend=""):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -109,8 +132,8 @@ class Server:
         self.address = f"127.0.0.1:{port}"
         # A Go program makes as many threads as there are processors, whatever it may use of them.
         self.process = subprocess.Popen(
-            ["taskset", "-c", cpus, program, *kind.arguments(credentials), *more, self.address],
-            env={**os.environ, "GOMAXPROCS": str(kind.processors)})
+            ["taskset", "-c", cpus, program, *kind.line(kind.arguments(credentials), self.address, backend)],
+            env={**os.environ, "GOMAXPROCS": str(kind.processors)}, start_new_session=True)
         try:
             self._wait_until_bound(port)
         except BaseException:
@@ -134,7 +157,7 @@ class Server:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            os.killpg(self.pid, signal.SIGTERM)  # with those that it has made for its clients
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
