@@ -35,7 +35,7 @@ struct backends {
 	uint64_t silence_ms;
 	bool named;
 	unsigned count, turns;
-	atomic_uint turn;
+	atomic_uint turn, spare_turn; /* the latter among those that are up, while others are not */
 	struct backend backend[BACKEND_MOST];
 	uint8_t order[BACKEND_MOST * BACKEND_WEIGHT_MOST]; /* whose turn each is */
 	char text[]; /* what the operator wrote */
@@ -407,33 +407,44 @@ void backends_refused(struct backends *b, unsigned i, int why, uint64_t now_ms)
 
 /* ---- choice ---- */
 
+/* By weight and turn of those that are up, but for except; -1: none is. */
+static int pick_up(struct backends *b, int except, uint64_t now)
+{
+	unsigned weight[BACKEND_MOST], sum = 0, turn;
+	int i = 0;
+
+	for (unsigned k = 0; k < b->count; k++) {
+		weight[k] = (int)k != except && is_up(b, &b->backend[k], now) ? b->backend[k].weight : 0;
+		sum += weight[k];
+	}
+	if (sum == 0)
+		return -1;
+	turn = atomic_fetch_add_explicit(&b->spare_turn, 1, memory_order_relaxed) % sum;
+	while (turn >= weight[i])
+		turn -= weight[i++];
+	return i;
+}
+
 unsigned backends_choose(struct backends *b, uint64_t now_ms, bool *trial)
 {
-	unsigned turn = atomic_fetch_add_explicit(&b->turn, 1, memory_order_relaxed) % b->turns;
+	unsigned turn = atomic_fetch_add_explicit(&b->turn, 1, memory_order_relaxed) % b->turns, i = b->order[turn];
+	int other;
 
 	*trial = false;
-	for (unsigned n = 0; n < b->turns; n++) {
-		unsigned i = b->order[(turn + n) % b->turns];
-
-		if (is_up(b, &b->backend[i], now_ms))
-			return i;
-		if (may_try(&b->backend[i], now_ms)) {
-			*trial = true;
-			return i;
-		}
+	if (is_up(b, &b->backend[i], now_ms))
+		return i;
+	*trial = may_try(&b->backend[i], now_ms);
+	if (*trial)
+		return i;
+	other = pick_up(b, -1, now_ms);
+	for (unsigned k = 0; other < 0 && !*trial && k < b->count; k++) {
+		*trial = may_try(&b->backend[k], now_ms);
+		i = *trial ? k : i;
 	}
-	return b->order[turn];
+	return other < 0 ? i : (unsigned)other;
 }
 
 int backends_other(struct backends *b, unsigned i, uint64_t now_ms)
 {
-	unsigned turn = atomic_fetch_add_explicit(&b->turn, 1, memory_order_relaxed) % b->turns;
-
-	for (unsigned n = 0; n < b->turns; n++) {
-		unsigned other = b->order[(turn + n) % b->turns];
-
-		if (other != i && is_up(b, &b->backend[other], now_ms))
-			return (int)other;
-	}
-	return -1;
+	return pick_up(b, (int)i, now_ms);
 }

@@ -68,6 +68,14 @@ static const char *text_or_none(const char *text)
 	return *text ? text : NULL;
 }
 
+/* Of a session that opened when no header was wanted: what the handshake told is gone. */
+static size_t make_bare_head(const struct session *s, uint8_t out[static PROXY2_MAX])
+{
+	const struct proxy2 p = { .flow = &s->node.flow, .version = "DTLSv1.2" };
+
+	return proxy2_write(&p, out);
+}
+
 static size_t make_head(const struct session *s, uint8_t out[static PROXY2_MAX])
 {
 	const struct tls_about *about = session_env(s)->about;
@@ -163,25 +171,27 @@ static void forward_close(struct session *s)
 
 /* ---- records ---- */
 
-/* Its backend is down, or it has lost its socket on the way to another one. */
+/* Its backend is down, or it has lost its socket on the way to another one. True: the record may go there. */
 static bool move(struct forwarding *f)
 {
 	const struct forward *settings = settings_of(f->session);
 	struct env *env = session_env(f->session);
 	struct backends *b = settings->backends;
+	bool trial = false;
 	int other;
 
-	/* after a reload these are not the same any more */
-	if (b == f->backends)
+	/* after a reload these are not the same any more; without a socket the one that it should have had will do */
+	if (b == f->backends && f->open)
 		other = backends_other(b, f->index, env->now);
 	else
-		other = (int)backends_choose(b, env->now, &f->trial);
+		other = (int)backends_choose(b, env->now, &trial);
 	if (other < 0)
 		return false;
 	if (f->open)
 		upstream_close(env->upstream, &f->socket);
 	metric_inc(env->metrics, METRIC_backend_moved);
-	return take_backend(f, settings, (unsigned)other) == 0;
+	return take_backend(f, settings, (unsigned)other) == 0 &&
+	       (trial || backends_may_send(b, f->index, env->now));
 }
 
 static bool ready(struct forwarding *f)
@@ -194,20 +204,33 @@ static bool ready(struct forwarding *f)
 	return (!f->open || settings_of(f->session)->move) && move(f);
 }
 
+static bool needs_head(const struct forwarding *f)
+{
+	return f->proxy == FORWARD_PROXY_EVERY || (f->proxy == FORWARD_PROXY_FIRST && !f->introduced);
+}
+
 static void forward_record(struct session *s, const uint8_t *data, size_t len)
 {
 	struct forwarding *f = session_state(s);
 	struct env *env = session_env(s);
-	size_t head = f->head_len;
+	uint8_t bare[PROXY2_MAX];
+	const uint8_t *head = f->head;
+	size_t head_len = 0;
 
 	if (!ready(f)) {
 		metric_inc(env->metrics, METRIC_backend_down);
 		return;
 	}
-	if (f->proxy == FORWARD_PROXY_NONE || (f->proxy == FORWARD_PROXY_FIRST && f->introduced))
-		head = 0;
+	if (needs_head(f)) {
+		head_len = f->head_len;
+		/* never without: the backend would take what a client says for the header */
+		if (head_len == 0) {
+			head_len = make_bare_head(s, bare);
+			head = bare;
+		}
+	}
 	f->introduced = true;
-	upstream_send(env->upstream, &f->socket, f->head, head, data, len);
+	upstream_send(env->upstream, &f->socket, head, head_len, data, len);
 	backends_sent(f->backends, f->index, env->now);
 }
 

@@ -493,6 +493,47 @@ def _(t):
     check_equal(new.take()[0][1], b"moved", "what the new backend gets")
 
 
+@case("a session from before the headers brings its addresses to a backend that wants them, whatever it says")
+def _(t):
+    old, new = Backend(t), Backend(t)
+    text = f'pskpasswd = "{certs.file("psk.txt")}"\n\tforward = "%s"\n\tforward-proxy = %s\n}}\n'
+
+    def write(backend, proxy):
+        return t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{port}"\n\t' + text % (backend.name, proxy))
+    port = free_port()
+    d = t.daemon("--config", write(old, "none"), addresses=[], port=port)
+    c = client(t, d)
+    ask(c, b"before")
+    write(new, "every")
+    d.signal(signal.SIGHUP)
+    d.expect("reloaded")
+    old.stop()
+    forged = b.SIGNATURE + b"\x21\x12\x00\x0c" + bytes(12)
+    while not new.sources():
+        c.say(forged)
+        time.sleep(0.1)
+    header, rest = b.parse_proxy(new.take()[0][1])
+    check_equal((header.peer, header.local), (c.sock.getsockname(), d.address), "the peers")
+    check_equal((header.tlvs, header.ssl), ({}, (1, 1, {b.SSL_VERSION: b"DTLSv1.2"})), "what else is told")
+    check_equal(rest, forged, "what the client says")
+
+
+@case("after a reload the record that moves a session to a backend that is down is its only trial")
+def _(t):
+    dead = Backend(t)
+    dead.stop()
+    d = serve(t, [dead])
+    c = client(t, d)
+    c.say("finds that it is down")
+    d.expect(r"backend \S+ is down")
+    d.signal(signal.SIGHUP)
+    d.expect("reloaded")
+    time.sleep(1.1)
+    for text in "a trial for those before the reload", "one for those after it, by a new socket", "none":
+        c.say(text)
+    check(d.await_counter("backend_down", 1)["backend_moved"] == 1, "the session has not moved")
+
+
 def named(t, hosts):
     """A wrapper in which names are those of a file; None where that is not permitted."""
     path = t.file("hosts", hosts)

@@ -203,6 +203,43 @@ static void one_that_is_down_gets_no_sessions_and_its_share_goes_to_the_others(v
 	backends_unref(b);
 }
 
+static void the_share_of_one_that_is_down_is_shared_out_by_weight_too(void **state)
+{
+	struct backends *b = parse("192.0.2.1:1*2,192.0.2.2:1,192.0.2.3:1*3");
+	unsigned got[3] = { 0 }, others[3] = { 0 };
+
+	(void)state;
+	backends_refused(b, 2, ECONNREFUSED, START);
+	for (unsigned n = 0; n < 600; n++)
+		got[choose(b, START + 1)]++;
+	for (unsigned n = 0; n < 600; n++)
+		others[backends_other(b, 2, START + 1)]++;
+	assert_int_equal(got[0], 400);
+	assert_int_equal(got[1], 200);
+	assert_int_equal(others[0], 400);
+	assert_int_equal(others[1], 200);
+	backends_unref(b);
+}
+
+static void when_all_are_down_each_may_be_the_trial(void **state)
+{
+	struct backends *b = parse("192.0.2.1:1*9,192.0.2.2:1");
+	unsigned trials = 0;
+	bool trial;
+
+	(void)state;
+	backends_refused(b, 0, ECONNREFUSED, START);
+	backends_refused(b, 1, ECONNREFUSED, START);
+	for (unsigned n = 0; n < 2; n++) {
+		backends_choose(b, START + BACKEND_TRIAL_MS, &trial);
+		trials += trial;
+	}
+	assert_int_equal(trials, 2);
+	backends_choose(b, START + BACKEND_TRIAL_MS, &trial);
+	assert_false(trial);
+	backends_unref(b);
+}
+
 static void when_all_are_down_one_is_named_all_the_same(void **state)
 {
 	struct backends *b = parse("192.0.2.1:1,192.0.2.2:1");
@@ -429,6 +466,8 @@ int main(void)
 		cmocka_unit_test(the_same_backends_are_the_same_in_any_order),
 		cmocka_unit_test(sessions_are_shared_out_by_weight_and_spread),
 		cmocka_unit_test(one_that_is_down_gets_no_sessions_and_its_share_goes_to_the_others),
+		cmocka_unit_test(the_share_of_one_that_is_down_is_shared_out_by_weight_too),
+		cmocka_unit_test(when_all_are_down_each_may_be_the_trial),
 		cmocka_unit_test(when_all_are_down_one_is_named_all_the_same),
 		cmocka_unit_test(one_datagram_a_second_tries_what_refuses),
 		cmocka_unit_test(an_answer_brings_it_back_at_once),
