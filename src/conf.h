@@ -89,6 +89,7 @@ struct conf {
 	uint32_t log_level;        /* enum log_level: of the file, before verbose and quiet */
 	uint32_t verbose, quiet;   /* how often each was given */
 	uint32_t hello_lane;       /* 0: yes, 1: no */
+	uint32_t watch_files;      /* 0: yes, 1: no */
 	bool daemon;
 	bool syslog;
 	bool check;                /* only look whether all is well */

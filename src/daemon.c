@@ -24,6 +24,7 @@
 #include "refresh.h"
 #include "secret.h"
 #include "services.h"
+#include "watch.h"
 #include "worker.h"
 
 #define FILES_KEPT 64
@@ -53,10 +54,13 @@ struct daemon {
 	ev_async done, left, settled, resolved;
 	ev_timer refresh_due;
 	struct refresh *refresh; /* that is under way */
+	struct watch *watch;     /* NULL: watch-files is off */
 	ev_timer expiry_due;
 	uint64_t expiry_told; /* second of the wall clock until which the log has it */
 	bool stopping;
 };
+
+static void files_have_changed(void *ctx, const bool *services);
 
 /* ---- what a configuration brings about ---- */
 
@@ -64,6 +68,7 @@ struct daemon {
 struct change {
 	struct conf *conf;
 	struct services services;
+	struct watch *watch; /* of its files, NULL: none */
 	int service[LISTENERS_MOST]; /* by listener, its place in services; -1: none */
 	struct worker_change *of_worker[CONF_WORKERS_MOST];
 };
@@ -122,7 +127,16 @@ static bool plan_change(struct daemon *d, struct change *c)
 /* false: nothing is changed, and the log says why. */
 static bool prepare_change(struct daemon *d, struct change *c)
 {
-	return services_make(&c->services, c->conf, &d->services) && plan_change(d, c);
+	const struct watch_config watch = { WATCH_SETTLE_S, files_have_changed, d };
+
+	/* before the files are read, so that no change is missed */
+	c->watch = c->conf->watch_files == 0 ? services_watch(c->conf, &watch) : NULL;
+	if (c->conf->watch_files == 0 && !c->watch)
+		log_error("out of memory");
+	else if (services_make(&c->services, c->conf, &d->services) && plan_change(d, c))
+		return true;
+	watch_free(c->watch);
+	return false;
 }
 
 static struct census_limits limits_of(const struct conf *c)
@@ -205,6 +219,25 @@ static void on_resolved(struct ev_loop *loop, ev_async *a, int events)
 		log_notice("names of backends have other addresses now: new sessions use them");
 	}
 	schedule_refresh(d);
+}
+
+/* ---- files ---- */
+
+static void follow_files(struct daemon *d, const struct change *c)
+{
+	watch_free(d->watch);
+	d->watch = c->watch;
+	if (d->watch)
+		watch_start(d->watch, d->loop);
+}
+
+static void files_have_changed(void *ctx, const bool *services)
+{
+	struct daemon *d = ctx;
+	struct change c = { .conf = d->conf };
+
+	if (!d->stopping && services_renew(&c.services, d->conf, &d->services, services) && plan_change(d, &c))
+		commit_change(d, &c);
 }
 
 /* ---- what runs out ---- */
@@ -386,6 +419,7 @@ static bool reload(struct daemon *d)
 	commit_change(d, &c);
 	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);
+	follow_files(d, &c);
 	log_set_level(level_of(d->conf));
 	return true;
 }
@@ -572,10 +606,12 @@ static bool boot(struct daemon *d, struct change *c)
 		return false;
 	if (!watch_signals(d) || !write_pid_file(d) || !make_workers(d)) {
 		undo_change(d, c);
+		watch_free(c->watch);
 		return false;
 	}
 	commit_change(d, c);
 	schedule_refresh(d);
+	follow_files(d, c);
 	return start_workers(d);
 }
 
@@ -595,6 +631,7 @@ static void clean_up(struct daemon *d)
 	if (d->pid_fd >= 0)
 		process_remove_pid(d->pid_file, d->pid_fd);
 	refresh_free(d->refresh);
+	watch_free(d->watch);
 	services_clear(&d->services);
 	if (d->census)
 		census_free(d->census);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "services.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +11,7 @@
 #include "handler.h"
 #include "handlers.h"
 #include "log.h"
+#include "names.h"
 #include "setting.h"
 #include "tls.h"
 
@@ -256,6 +259,89 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 	if (!well)
 		services_clear(out);
 	return well;
+}
+
+/* ---- files ---- */
+
+static int watch_list(struct watch *w, const char *list, unsigned owner)
+{
+	struct names names;
+	int rc = names_parse(&names, list);
+
+	for (unsigned i = 0; rc == 0 && i < names.count; i++)
+		if (!names_token(names.name[i]))
+			rc = watch_file(w, names.name[i], owner);
+	names_free(&names);
+	return rc == -ENOMEM ? rc : 0; /* what is wrong with the list is found where it is read */
+}
+
+static int watch_service(struct watch *w, const struct conf_service *c, unsigned owner)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < setting_count && rc == 0; i++) {
+		const struct setting *s = &settings[i];
+		const char *value = s->where & SETTING_WATCHED ? setting_text(s, c) : NULL;
+
+		if (value)
+			rc = s->kind == SETTING_FILES ? watch_list(w, value, owner) : watch_file(w, value, owner);
+	}
+	return rc;
+}
+
+struct watch *services_watch(const struct conf *c, const struct watch_config *config)
+{
+	struct watch *w = watch_new(config);
+
+	static_assert(CONF_SERVICES_MOST <= WATCH_OWNERS, "a service is an owner");
+	for (unsigned i = 0; i < c->service_count && w; i++)
+		if (watch_service(w, c->services[i], i) < 0) {
+			watch_free(w);
+			w = NULL;
+		}
+	return w;
+}
+
+/* NULL: out of memory. */
+static struct service *renew(const struct conf *c, unsigned index, struct service *s, bool *different)
+{
+	const struct subject u = { c, c->services[index], NULL };
+	struct service_config config = s->config;
+	struct service *made;
+
+	config.tls = load(&u, standing_tls(config.standing));
+	if (!config.tls) {
+		log_warning("service %s: its files have changed and are no good: what was read before stays in force until "
+			    "they change again", config.name);
+		return service_ref(s);
+	}
+	made = service_new(&config);
+	tls_unref(config.tls);
+	if (made)
+		log_notice("service %s: its files have changed: new handshakes use what is in them now", config.name);
+	*different = true;
+	return made;
+}
+
+bool services_renew(struct services *out, const struct conf *c, const struct services *before, const bool *changed)
+{
+	bool different = false;
+
+	out->count = 0;
+	for (unsigned i = 0; i < before->count; i++) {
+		struct service *s = before->service[i];
+		struct service *made = changed[i] ? renew(c, i, s, &different) : service_ref(s);
+
+		if (!made) {
+			log_error("out of memory: what is in changed files is not used; lower --max-sessions");
+			services_clear(out);
+			return false;
+		}
+		out->service[out->count++] = made;
+	}
+	if (!different)
+		services_clear(out);
+	return different;
 }
 
 void services_limit(const struct services *s, const struct conf *c)

@@ -10,6 +10,7 @@
 
 #include "conf.h"
 #include "service.h"
+#include "watch.h"
 
 struct services {
 	struct service *service[CONF_SERVICES_MOST]; /* in the order of the configuration */
@@ -21,6 +22,14 @@ struct services {
  * not be made is in the log, with the place, the cause and what to do.
  */
 bool services_make(struct services *out, const struct conf *c, const struct services *before);
+/* Of the files that are read when they change; owners are the services, by index. Not started. NULL: out of memory. */
+struct watch *services_watch(const struct conf *c, const struct watch_config *config);
+/*
+ * The services whose files have changed, with what is in them now; those that it is no good for, and the others, are
+ * as they were, and the log says so. c: what before was made of. False: nothing is different, or out of memory;
+ * *out is empty.
+ */
+bool services_renew(struct services *out, const struct conf *c, const struct services *before, const bool *changed);
 /* Logs what of their identities has come near its end since before: see expiry.h. Seconds of the wall clock. */
 void services_warn(const struct services *s, uint64_t before, uint64_t now);
 /* When the first of it runs out, UINT64_MAX: never. */

@@ -17,6 +17,7 @@
 #define BOTH SETTING_ANYWHERE
 #define BESIDE (SETTING_ON_LINE | SETTING_BESIDE_FILE)
 #define START SETTING_AT_START
+#define WATCHED (SETTING_ANYWHERE | SETTING_WATCHED)
 
 /* name, letter, kind, where, scope and offset, preset, least, most, argument, help */
 #define NUMBER(name, where, field, preset, least, most, argument, help) \
@@ -35,21 +36,21 @@ const struct setting settings[] = {
 	FLAG("check", BESIDE, PROCESS(check), "read and load everything, say whether it is well, and exit"),
 	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(answer.handler), 0, 0, 0, "command|echo|discard|forward",
 	  "who answers (command, or with --forward that)" },
-	PATHS("x509certfile", BOTH, SERVICE(x509certfile),
+	PATHS("x509certfile", WATCHED, SERVICE(x509certfile),
 	      "certificate chain in PEM, the server's own first; more for other keys and names"),
-	PATHS("x509keyfile", BOTH, SERVICE(x509keyfile), "its private key in PEM; as many as certificates"),
-	PATH("key-password", BOTH, SERVICE(key_password),
+	PATHS("x509keyfile", WATCHED, SERVICE(x509keyfile), "its private key in PEM; as many as certificates"),
+	PATH("key-password", WATCHED, SERVICE(key_password),
 	     "the password of encrypted private keys, or PIN of a token, on its first line"),
-	PATHS("ocsp-response", BOTH, SERVICE(ocsp_response), "OCSP responses about the certificates, to be stapled"),
-	PATH("x509cafile", BOTH, SERVICE(x509cafile), "CAs that client certificates must come from, in PEM"),
-	PATHS("x509crlfile", BOTH, SERVICE(x509crlfile), "revocation lists of these CAs, in PEM"),
+	PATHS("ocsp-response", WATCHED, SERVICE(ocsp_response), "OCSP responses about the certificates, to be stapled"),
+	PATH("x509cafile", WATCHED, SERVICE(x509cafile), "CAs that client certificates must come from, in PEM"),
+	PATHS("x509crlfile", WATCHED, SERVICE(x509crlfile), "revocation lists of these CAs, in PEM"),
 	CHOICE("verify-client", BOTH, SERVICE(verify_client), 0, "none|optional|required",
 	       "whether clients need a certificate (none)"),
 	{ "allowed-names", 0, SETTING_TEXT, BOTH, SERVICE(allowed_names), 0, 0, 0, "PATTERN,...",
 	  "only client certificates with such a DNS name, URI or common name" },
 	{ "allowed-fingerprints", 0, SETTING_TEXT, BOTH, SERVICE(allowed_fingerprints), 0, 0, 0, "SHA256,...",
 	  "only these client certificates; with allowed-names, these too" },
-	PATH("pskpasswd", BOTH, SERVICE(pskpasswd),
+	PATH("pskpasswd", WATCHED, SERVICE(pskpasswd),
 	     "pre-shared keys, one identity:hexkey a line, as psktool writes them"),
 	{ "priority", 0, SETTING_TEXT, BOTH, SERVICE(priority), 0, 0, 0, "STRING",
 	  "GnuTLS priority string (X25519 and AES-GCM first, AEAD only)" },
@@ -99,6 +100,8 @@ const struct setting settings[] = {
 	       "longest time for saying goodbye at the end (5)"),
 	CHOICE("hello-lane", BOTH | START, PROCESS(hello_lane), 0, "yes|no",
 	       "sockets of their own for hellos, so that a flood of them pushes out no records (yes)"),
+	CHOICE("watch-files", BOTH, PROCESS(watch_files), 0, "yes|no",
+	       "read certificates, keys, CAs, revocation lists and PSKs again when they change (yes)"),
 	FLAG("daemon", BESIDE | START, PROCESS(daemon), "go into the background once ready; log to syslog"),
 	{ "sni", 0, SETTING_TEXT, IN_FILE, ROUTE(sni), 0, 0, 0, "PATTERN", "for clients that ask for such a name" },
 	{ "alpn", 0, SETTING_TEXT, IN_FILE, ROUTE(alpn), 0, 0, 0, "PATTERN", "for clients with such a protocol" },
@@ -147,7 +150,7 @@ static uint32_t number_of(const struct setting *s, const void *base)
 	return *(const uint32_t *)(const void *)((const char *)base + s->offset);
 }
 
-static const char *text_of(const struct setting *s, const void *base)
+const char *setting_text(const struct setting *s, const void *base)
 {
 	return *(const char *const *)(const void *)((const char *)base + s->offset);
 }
@@ -264,7 +267,7 @@ void setting_format(const struct setting *s, const void *base, char *out, size_t
 	case SETTING_TEXT:
 	case SETTING_FILE:
 	case SETTING_FILES:
-		text = text_of(s, base);
+		text = setting_text(s, base);
 		snprintf(out, size, "%s", text ? text : "none");
 		return;
 	case SETTING_CHOICE:
@@ -291,8 +294,8 @@ bool setting_equal(const struct setting *s, const void *a, const void *b)
 	case SETTING_TEXT:
 	case SETTING_FILE:
 	case SETTING_FILES:
-		x = text_of(s, a);
-		y = text_of(s, b);
+		x = setting_text(s, a);
+		y = setting_text(s, b);
 		return x == y || (x && y && strcmp(x, y) == 0);
 	case SETTING_NUMBER:
 	case SETTING_CHOICE:

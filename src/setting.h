@@ -31,7 +31,8 @@ enum setting_where {
 	SETTING_IN_FILE = 2,
 	SETTING_ANYWHERE = 3,
 	SETTING_BESIDE_FILE = 4, /* on the command line also beside --config; there it outweighs the file */
-	SETTING_AT_START = 8     /* a reload cannot change it */
+	SETTING_AT_START = 8,    /* a reload cannot change it */
+	SETTING_WATCHED = 16     /* of a file: when it changes it is read again (watch-files) */
 };
 
 struct setting {
@@ -60,6 +61,8 @@ void setting_presets(void *base, enum setting_scope scope);
 int setting_apply(const struct setting *s, void *base, const char *text, char *err, size_t err_size);
 /* The value for people; of none at all "none". Cut where it does not fit. */
 void setting_format(const struct setting *s, const void *base, char *out, size_t size);
+/* The value of a text or of files; NULL: not given. */
+const char *setting_text(const struct setting *s, const void *base);
 bool setting_equal(const struct setting *s, const void *a, const void *b);
 
 #endif

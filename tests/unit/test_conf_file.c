@@ -214,6 +214,7 @@ static const char *const bad[][2] = {
 	{ "workers = ''\n", "workers: '' is not a whole number" },
 	{ "drain-time = 0\n", ":1: drain-time: '0' is not a whole number from 1 to 3600" },
 	{ "hello-lane = maybe\n", ":1: hello-lane: 'maybe' is none of yes|no" },
+	{ "watch-files = 1\n", ":1: watch-files: '1' is none of yes|no" },
 	{ "syslog = true\n", ":1: syslog: 'true' is none of yes|no" },
 	{ "log-level = loud\n", ":1: log-level: 'loud' is none of error|warning|notice|info|debug" },
 	{ "pid-file = ''\n", ":1: pid-file: there is nothing in it; give a value or leave it out" },

@@ -71,6 +71,7 @@ static void a_value_comes_back_as_it_was_given(void **state)
 	} some[] = {
 		{ "workers", SETTING_OF_PROCESS, "17" },
 		{ "hello-lane", SETTING_OF_PROCESS, "no" },
+		{ "watch-files", SETTING_OF_PROCESS, "no" },
 		{ "log-level", SETTING_OF_PROCESS, "error" },
 		{ "log-level", SETTING_OF_PROCESS, "debug" },
 		{ "syslog", SETTING_OF_PROCESS, "yes" },
