@@ -77,7 +77,7 @@ class Process:
 
     running = set()
 
-    def __init__(self, t, argv, env=None, stdin=subprocess.PIPE, name=None, pass_fds=()):
+    def __init__(self, t, argv, env=None, stdin=subprocess.PIPE, name=None, pass_fds=(), cwd=None):
         self.t = t
         self.name = name or os.path.basename(argv[0])
         self.argv = argv
@@ -85,7 +85,7 @@ class Process:
         self.changed = threading.Condition()
         full_env = dict(os.environ, LC_ALL="C", **(env or {}))
         self.child = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      env=full_env, pass_fds=pass_fds)
+                                      env=full_env, pass_fds=pass_fds, cwd=cwd)
         self.pid = self.child.pid
         Process.running.add(self)
         self.closed = False
