@@ -39,6 +39,7 @@ struct conf_listener {
 struct conf_answer {
 	const char *handler;
 	const char *forward;    /* its backends */
+	const char *forward_source; /* where their datagrams come from */
 	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
 	uint32_t forward_move;  /* 0: yes, 1: no */
 	uint32_t forward_silence; /* seconds */

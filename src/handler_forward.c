@@ -107,7 +107,8 @@ static int take_backend(struct forwarding *f, const struct forward *settings, un
 	f->proxy = settings->proxy;
 	f->index = (uint16_t)index;
 	f->introduced = false;
-	err = upstream_open(env->upstream, &f->socket, backends_addr(f->backends, index), &owner);
+	err = upstream_open(env->upstream, &f->socket, backends_addr(f->backends, index), &settings->sources,
+			    &owner);
 	f->open = err == 0;
 	return err;
 }
@@ -121,7 +122,10 @@ static const char *advice_on(int err)
 	case -ENFILE:
 		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";
 	case -EADDRNOTAVAIL:
-		return "no local port is left: raise the range net.ipv4.ip_local_port_range, or use unix sockets";
+		return "no local port is left: give --forward-source more addresses, widen the range "
+		       "net.ipv4.ip_local_port_range, or use unix sockets";
+	case -ENXIO:
+		return "the addresses of --forward-source are not this machine's any more: correct it, or give it them back";
 	default:
 		return "the system is short of memory: give it more, or lower --max-sessions";
 	}
@@ -129,7 +133,7 @@ static const char *advice_on(int err)
 
 static int explain_refusal(struct session *s, int err)
 {
-	metric_inc(session_env(s)->metrics, METRIC_limited_sockets);
+	metric_inc(session_env(s)->metrics, err == -EADDRNOTAVAIL ? METRIC_limited_ports : METRIC_limited_sockets);
 	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s", advice_on(err));
 	return err;
 }

@@ -73,6 +73,7 @@
 	X(backend_lost, "records that the kernel did not take for their backend")             \
 	X(backend_moved, "sessions that went to another backend because theirs was down")     \
 	X(limited_sockets, "sessions refused for want of a socket to a backend")              \
+	X(limited_ports, "sessions refused because no local port was left for their socket to a backend") \
 	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
 
 enum metric {

@@ -14,6 +14,7 @@
 #include "names.h"
 #include "setting.h"
 #include "tls.h"
+#include "upstream.h"
 
 static struct quota_limits limits_of(const struct conf_service *c)
 {
@@ -131,6 +132,39 @@ static const struct handler *find_handler(const struct subject *u)
 	return NULL;
 }
 
+/* Whether sessions could come from there; out of ports is as many sessions as there can be, and no mistake. */
+static int try_source(const struct addr *a, char *why, size_t size)
+{
+	char text[ADDR_TEXT_MAX];
+	int err = upstream_try_source(a);
+
+	if (err == 0 || err == -EADDRNOTAVAIL)
+		return 0;
+	addr_format(a, text);
+	*strrchr(text, ':') = '\0';
+	if (err == -ENXIO)
+		snprintf(why, size, "%s is no address of this machine: correct it, or add it to an interface", text);
+	else
+		snprintf(why, size, "%s: %s", text, strerror(-err));
+	return err;
+}
+
+/* false: it is in the log. */
+static bool find_sources(const struct subject *u, struct sources *out)
+{
+	const char *list = answer_of(u)->forward_source;
+	char why[300] = "", text[330];
+	int err = list ? sources_parse(out, list, why, sizeof(why)) : 0;
+
+	for (unsigned i = 0; err == 0 && i < out->count; i++)
+		err = try_source(&out->addr[i], why, sizeof(why));
+	if (err == 0)
+		return true;
+	snprintf(text, sizeof(text), "%sforward-source: %s", dashes_of(u), why);
+	complain(u, "forward-source", text);
+	return false;
+}
+
 /* before: what was there in its place, NULL: nothing. false: it is in the log. */
 static bool make_forward(const struct subject *u, const struct forward *before, struct forward *out)
 {
@@ -141,6 +175,8 @@ static bool make_forward(const struct subject *u, const struct forward *before, 
 		return true;
 	out->proxy = (enum forward_proxy)a->forward_proxy;
 	out->move = a->forward_move == 0;
+	if (!find_sources(u, &out->sources))
+		return false;
 	out->backends = backends_parse(a->forward, a->forward_silence * UINT64_C(1000), why, sizeof(why));
 	if (!out->backends) {
 		snprintf(text, sizeof(text), "%sforward: %s", dashes_of(u), why);

@@ -49,6 +49,7 @@ struct upstream {
 	struct metrics *metrics;
 	int epoll;
 	unsigned open;
+	unsigned turn; /* of the sources */
 	/* the way in */
 	struct epoll_event ready[READY_A_TURN]; /* data.ptr NULL: closed meanwhile */
 	int ready_count;
@@ -119,8 +120,54 @@ static int reconnect(struct upstream_socket *s)
 	return s->connected ? 0 : errno;
 }
 
+static int bind_to(int fd, const struct addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(a, &ss);
+
+	if (bind(fd, (struct sockaddr *)&ss, len) == 0)
+		return 0;
+	switch (errno) {
+	case EADDRINUSE:
+		return -EADDRNOTAVAIL;
+	case EADDRNOTAVAIL:
+	case ENODEV:
+		return -ENXIO;
+	default:
+		return -errno;
+	}
+}
+
+/* The next one where one has no port left. */
+static int bind_source(struct upstream *u, const struct upstream_socket *s, const struct sources *from)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < from->count; i++) {
+		const struct addr *a = &from->addr[u->turn++ % from->count];
+
+		if (a->family != s->to->addr.family)
+			continue;
+		err = bind_to(s->fd, a);
+		if (err == 0)
+			return 0;
+	}
+	return err;
+}
+
+int upstream_try_source(const struct addr *a)
+{
+	int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	err = bind_to(fd, a);
+	close(fd);
+	return err;
+}
+
 /* The backend answers to an address: of a unix socket it is one that the kernel makes up (unix(7), autobind). */
-static int make_socket(struct upstream_socket *s)
+static int make_socket(struct upstream *u, struct upstream_socket *s, const struct sources *from)
 {
 	const struct sockaddr_un any = { .sun_family = AF_UNIX };
 	int family = is_unix(s) ? AF_UNIX : s->to->addr.family, yes = 1, segment;
@@ -133,7 +180,7 @@ static int make_socket(struct upstream_socket *s)
 		return bind(s->fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) == 0 ? 0 : -errno;
 	(void)setsockopt(s->fd, IPPROTO_UDP, UDP_GRO, &yes, sizeof(yes));
 	s->gso = getsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &segment, &len) == 0;
-	return 0;
+	return bind_source(u, s, from);
 }
 
 static int join(struct upstream *u, struct upstream_socket *s)
@@ -151,13 +198,13 @@ static int join(struct upstream *u, struct upstream_socket *s)
 }
 
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
-		  const struct upstream_owner *owner)
+		  const struct sources *from, const struct upstream_owner *owner)
 {
 	int err = -EDQUOT;
 
 	*s = (struct upstream_socket){ .owner = owner, .to = to, .fd = -1 };
 	if (atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most)) {
-		err = make_socket(s);
+		err = make_socket(u, s, from);
 		if (err == 0)
 			err = join(u, s);
 	}

@@ -17,6 +17,7 @@
 
 #include "backend.h"
 #include "metrics.h"
+#include "sources.h"
 
 struct upstream;
 struct upstream_socket;
@@ -50,11 +51,14 @@ void upstream_count(struct upstream *u, struct metrics *m); /* where it counts, 
 int upstream_fd(const struct upstream *u); /* readable: upstream_run has something to do */
 
 /*
- * 0: it is open, though the backend may have refused already. Else it is not: -EDQUOT, the limit is reached;
- * -EADDRNOTAVAIL, no port is left; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
+ * From one of the sources of its family, by turn; where there is none, from where the system likes. 0: it is open, though
+ * the backend may have refused already. Else it is not: -EDQUOT, the limit is reached; -EADDRNOTAVAIL, no local port is
+ * left; -ENXIO, the sources are no addresses of this machine; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
  */
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
-		  const struct upstream_owner *owner);
+		  const struct sources *from, const struct upstream_owner *owner);
+/* Whether sockets could come from there: 0, or as above. */
+int upstream_try_source(const struct addr *a);
 void upstream_close(struct upstream *u, struct upstream_socket *s);
 
 /*

@@ -38,6 +38,7 @@ MOVED_BY = {
     "backend_out": "integration/test_forward.py", "backend_in": "integration/test_forward.py",
     "backend_down": "integration/test_forward.py", "backend_moved": "integration/test_forward.py",
     "backend_lost": "integration/test_forward.py", "limited_sockets": "integration/test_forward.py",
+    "limited_ports": "integration/test_ports.py",
 }
 PROVOKED = set()
 

@@ -565,6 +565,20 @@ def _(t):
     check_equal(new.take()[0][1], b"after", "the new address's")
 
 
+@case("--forward-source: what is none of this machine's is told, on the line that says so")
+def _(t):
+    backend = Backend(t)
+    for text, why in (("192.0.2.77", "192.0.2.77 is no address of this machine: correct it, or add it to an interface"),
+                      ("127.0.0.1:7", "has a port, which the system chooses"), ("*", "is more than one address"),
+                      ("127.0.0.1,", "an address is missing")):
+        refused(t, [*certs.psk_options(), "--forward", backend.name, "--forward-source", text], why)
+    conf = t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{free_port()}"\n'
+                  f'\tpskpasswd = "{certs.file("psk.txt")}"\n\tforward = "{backend.name}"\n'
+                  '\tforward-source = "192.0.2.77"\n}\n')
+    done = subprocess.run([DTLSD, "--check", "--config", conf], capture_output=True, text=True, timeout=60, check=False)
+    check("dtlsd.conf:5: service s: forward-source: 192.0.2.77 is no address" in done.stderr, done.stderr)
+
+
 @case("bad backends: each is told with what to write instead, and nothing is served")
 def _(t):
     for text, why in (

@@ -37,6 +37,7 @@ static struct metrics metrics;
 static struct upstream *u;
 static int server = -1;
 static struct backend_addr to;
+static struct sources sources; /* none: where the system likes */
 
 static void on_reply(struct upstream_socket *s, uint8_t *data, size_t len)
 {
@@ -94,6 +95,7 @@ static int set_up(void **state)
 	u = upstream_new(&limit);
 	assert_non_null(u);
 	upstream_count(u, &metrics);
+	sources.count = 0;
 	return 0;
 }
 
@@ -116,7 +118,7 @@ static uint64_t count(enum metric m)
 static void open_end(struct end *e)
 {
 	memset(e, 0, sizeof(*e));
-	assert_int_equal(upstream_open(u, &e->socket, &to, &owner), 0);
+	assert_int_equal(upstream_open(u, &e->socket, &to, &sources, &owner), 0);
 }
 
 /* What the server gets next, and from whom. */
@@ -306,7 +308,7 @@ static void a_unix_backend_that_reads_nothing_holds_up_nobody(void **state)
 	deaf_server = server;
 	for (unsigned i = 0; i < 3; i++) {
 		memset(&e[i], 0, sizeof(e[i]));
-		assert_int_equal(upstream_open(u, &e[i].socket, &deaf, &owner), 0);
+		assert_int_equal(upstream_open(u, &e[i].socket, &deaf, &sources, &owner), 0);
 	}
 	serve(false);
 	open_end(&udp);
@@ -378,12 +380,49 @@ static void the_limit_refuses_the_next_and_no_other(void **state)
 	atomic_store(&limit.most, 3);
 	for (unsigned i = 0; i < 3; i++)
 		open_end(&e[i]);
-	assert_int_equal(upstream_open(u, &more.socket, &to, &owner), -EDQUOT);
+	assert_int_equal(upstream_open(u, &more.socket, &to, &sources, &owner), -EDQUOT);
 	upstream_close(u, &e[1].socket);
-	assert_int_equal(upstream_open(u, &more.socket, &to, &owner), 0);
+	assert_int_equal(upstream_open(u, &more.socket, &to, &sources, &owner), 0);
 	upstream_close(u, &e[0].socket);
 	upstream_close(u, &e[2].socket);
 	upstream_close(u, &more.socket);
+}
+
+static void each_source_has_its_turn(void **state)
+{
+	static const uint8_t last[] = { 2, 3, 2, 3 };
+	struct end e[4];
+
+	(void)state;
+	serve(false);
+	sources.count = 3; /* one of them of another family */
+	for (unsigned i = 0; i < 3; i++)
+		sources.addr[i] = (struct addr){ .family = AF_INET, .ip = { [10] = 0xff, 0xff, 127, 0, 0, (uint8_t)(i + 2) } };
+	sources.addr[2] = (struct addr){ .family = AF_INET6, .ip = { [15] = 1 } };
+	for (unsigned i = 0; i < 4; i++) {
+		struct sockaddr_in own;
+		socklen_t len = sizeof(own);
+
+		open_end(&e[i]);
+		assert_int_equal(getsockname(e[i].socket.fd, (struct sockaddr *)&own, &len), 0);
+		assert_int_equal(ntohl(own.sin_addr.s_addr), 0x7f000000 + last[i]);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		upstream_close(u, &e[i].socket);
+}
+
+static void a_source_of_another_machine_is_told(void **state)
+{
+	struct end e;
+
+	(void)state;
+	serve(false);
+	sources.count = 1;
+	assert_int_equal(addr_parse("192.0.2.77", 0, &sources.addr[0], 1, (char[100]){ 0 }, 100), 1);
+	assert_int_equal(upstream_open(u, &e.socket, &to, &sources, &owner), -ENXIO);
+	assert_int_equal(upstream_try_source(&sources.addr[0]), -ENXIO);
+	assert_int_equal(addr_parse("127.0.0.9", 0, &sources.addr[0], 1, (char[100]){ 0 }, 100), 1);
+	assert_int_equal(upstream_try_source(&sources.addr[0]), 0);
 }
 
 int main(void)
@@ -401,6 +440,8 @@ int main(void)
 		TEST(a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted),
 		TEST(an_icmp_refusal_is_told),
 		TEST(the_limit_refuses_the_next_and_no_other),
+		TEST(each_source_has_its_turn),
+		TEST(a_source_of_another_machine_is_told),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
