@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "udp_names.h"
 #include "wire.h"
 
 #define FIRST_PEER "::ffff:127.64.0.1"

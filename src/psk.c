@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "hex.h"
 #include "siphash.h"
 
 /* Identity and key lie one after the other in the arena. */
@@ -50,21 +51,10 @@ static int fail(const struct parser *p, const char *fmt, ...)
 	return -EINVAL;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool is_hex(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (hex_value(s[i]) < 0)
+		if (hex_digit(s[i]) < 0)
 			return false;
 	return true;
 }
@@ -73,7 +63,7 @@ static bool is_hex(const char *s, size_t len)
 static void decode_hex(uint8_t *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i += 2)
-		*out++ = (uint8_t)(hex_value(s[i]) << 4 | hex_value(s[i + 1]));
+		*out++ = (uint8_t)(hex_digit(s[i]) << 4 | hex_digit(s[i + 1]));
 }
 
 /* The slot that holds the identity, or the free one where it belongs. */

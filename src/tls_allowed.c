@@ -4,17 +4,11 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "hex.h"
+
 #define NAME_SIZE 256 /* no longer ones are let in by their names */
 
 /* ---- loading ---- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Colons may stand between the bytes. */
 static bool parse_fingerprint(const char *text, uint8_t out[static TLS_FINGERPRINT_SIZE])
@@ -163,5 +157,5 @@ bool tls_allowed_has(const struct tls_allowed *a, const gnutls_datum_t *der)
 {
 	if (tls_allowed_all(a))
 		return true;
-	return has_fingerprint(a, der) || (a->names.count > 0 && has_name(a, der));
+	return (a->fingerprint_count > 0 && has_fingerprint(a, der)) || (a->names.count > 0 && has_name(a, der));
 }

@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +24,7 @@
 
 #include "log.h"
 #include "udp.h"
-
-/* Old C libraries lack the names; whether the kernel has the options is found out when sockets are opened. */
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
-/* The most datagrams that every kernel with UDP_SEGMENT takes in one message. */
-#define UDP_SEGMENTS_MAX 64
+#include "udp_names.h"
 
 #define UDP_HEADERS_IPV4 28
 #define UDP_HEADERS_IPV6 48

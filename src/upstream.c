@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,14 +13,7 @@
 #include <unistd.h>
 
 #include "addr.h"
-
-/* Old C libraries lack the names; whether the kernel has the options is found out when sockets are opened. */
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
+#include "udp_names.h"
 
 #define READY_A_TURN 64  /* sockets, of which one batch each is taken */
 #define RX_BATCH 16
@@ -31,7 +23,6 @@
 #define TX_ENTRIES 256
 #define TX_ARENA (512 * 1024)
 #define TX_HELD (TX_ENTRIES / 2) /* of them, and half of the arena, may be of blocked sockets */
-#define TX_RUN 64        /* datagrams that every kernel with UDP_SEGMENT takes in one message */
 #define TX_BYTES 65507   /* and their bytes */
 
 struct entry {
@@ -62,8 +53,8 @@ struct upstream {
 	unsigned count;
 	uint32_t used;
 	struct entry queue[TX_ENTRIES];
-	struct mmsghdr out[TX_RUN];
-	struct iovec out_iov[TX_RUN];
+	struct mmsghdr out[UDP_SEGMENTS_MAX];
+	struct iovec out_iov[UDP_SEGMENTS_MAX];
 	uint8_t arena[TX_ARENA];
 };
 
@@ -335,7 +326,7 @@ static unsigned run_of(const struct entry *e, unsigned most)
 {
 	unsigned n = 1;
 
-	while (n < most && n < TX_RUN && e[n].from == e->from)
+	while (n < most && n < UDP_SEGMENTS_MAX && e[n].from == e->from)
 		n++;
 	return n;
 }
