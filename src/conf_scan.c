@@ -41,7 +41,7 @@ static int peek(const struct scan *s)
  */
 static int special(struct scan *s, int c, int quote)
 {
-	if (c == '\\' && quote != '\'' && peek(s) >= 0 && strchr("0123456789x", peek(s)))
+	if (c == '\\' && quote != '\'' && peek(s) > 0 && strchr("0123456789x", peek(s)))
 		return wrong(s, s->line, "a backslash before a number: double the backslash");
 	if (c == '$' && quote != '\'' && peek(s) == '{')
 		return wrong(s, s->line, "a ${: variables are not replaced; write the value as '…'");
@@ -64,7 +64,7 @@ static int skip_string(struct scan *s, int quote)
 		rc = special(s, c, quote);
 		if (rc < 0)
 			return rc;
-		if (c == '\\')
+		if (c == '\\' && peek(s) != 0)
 			next(s);
 	}
 }

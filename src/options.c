@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -74,6 +75,17 @@ static enum options_verdict apply(struct line *l, const struct setting *s, const
 	return OPTIONS_RUN;
 }
 
+/* c: what getopt said. Among letters in one word it stops at one of them, and has not passed the word by yet. */
+static void complain(const struct line *l, int c)
+{
+	const char letter[] = { '-', (char)optopt, '\0' };
+	bool is_letter = optopt > 0 && optopt < 256;
+
+	snprintf(l->err, l->err_size, c == ':' ? "%s needs an argument; dtlsd --help shows it" :
+		 "unknown, ambiguous or misused option %s; dtlsd --help shows them all",
+		 is_letter ? letter : l->argv[optind - 1]);
+}
+
 /* One walk over the options; each(l, setting, text) is called for all of them until its verdict is not OPTIONS_RUN. */
 static enum options_verdict walk(struct line *l, enum options_verdict (*each)(struct line *l, const struct setting *s,
 									      const char *text))
@@ -87,9 +99,7 @@ static enum options_verdict walk(struct line *l, enum options_verdict (*each)(st
 	optind = 0;
 	while (v == OPTIONS_RUN && (c = getopt_long(l->argc, l->argv, t.letters, t.options, NULL)) != -1) {
 		if (c == '?' || c == ':') {
-			snprintf(l->err, l->err_size, c == ':' ? "%s needs an argument; dtlsd --help shows it" :
-				 "unknown, ambiguous or misused option %s; dtlsd --help shows them all",
-				 l->argv[optind - 1]);
+			complain(l, c);
 			return OPTIONS_BAD;
 		}
 		v = each(l, find_by_code(c), optarg);

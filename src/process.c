@@ -90,11 +90,11 @@ int process_write_pid(const char *path)
 again:
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0) {
-		log_error("--pid-file %s: %s; name a file in a directory that dtlsd may write", path, strerror(errno));
+		log_error("PID file %s: %s; name a file in a directory that dtlsd may write", path, strerror(errno));
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		log_error("--pid-file %s: locked by another dtlsd that is running; stop it or name another file", path);
+		log_error("PID file %s: locked by another dtlsd that is running; stop it or name another file", path);
 		close(fd);
 		return -1;
 	}
@@ -103,7 +103,7 @@ again:
 		goto again;
 	}
 	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)n) != n) {
-		log_error("--pid-file %s: cannot write: %s", path, strerror(errno));
+		log_error("PID file %s: cannot write: %s; is the disk full?", path, strerror(errno));
 		process_remove_pid(path, fd);
 		return -1;
 	}

@@ -47,6 +47,7 @@ HERE = "127.0.0.1:0"
 
 fails("an unknown option", USAGE, r"--frobnicate.*--help", "--frobnicate")
 fails("an unknown letter", USAGE, r"-z.*--help", "-z")
+fails("an unknown letter among others", USAGE, r"option -z;.*--help", "-vzq")
 fails("an option without its argument", USAGE, r"--mtu needs an argument", "--mtu")
 fails("a flag with an argument", USAGE, r"--daemon=yes", "--daemon=yes")
 
@@ -211,7 +212,7 @@ def _(t):
 
 
 fails("--pid-file in a directory that is not there", FAILED,
-      r"--pid-file /nonexistent/pid: .*No such file", *PSK, "--pid-file", "/nonexistent/pid", HERE)
+      r"PID file /nonexistent/pid: .*No such file", *PSK, "--pid-file", "/nonexistent/pid", HERE)
 fails("--cookie-secret in a directory that is not there", FAILED,
       r"--cookie-secret /nonexistent/s: No such file.*directory that dtlsd may write", *PSK, "--cookie-secret",
       "/nonexistent/s", HERE)

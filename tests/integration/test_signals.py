@@ -246,7 +246,7 @@ def _(t):
     # a second one with the same file is refused, and leaves it in place
     second = t.process([DTLSD, "--pid-file", pid_file, *certs.psk_options(), f"127.0.0.1:{free_port()}"])
     check_equal(second.wait(), 1, "exit status of the second")
-    second.expect(r"--pid-file .*dtlsd\.pid: .*running")
+    second.expect(r"PID file .*dtlsd\.pid: .*running")
     check_equal(read_pid(pid_file), pid, "PID in the file")
     os.kill(pid, signal.SIGTERM)
     check_equal(c.next(), CLOSE, "what the session gets")

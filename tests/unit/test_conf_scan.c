@@ -72,12 +72,37 @@ static void the_line_is_where_it_begins(void **state)
 	}
 }
 
+static void a_byte_of_value_0_is_named_wherever_it_is(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *wrong;
+	} some[] = {
+		{ "a = \"x\0\"", 8, "a byte of value 0: this is no text file" },
+		{ "a = \"x\\\0\"", 9, "a byte of value 0: this is no text file" },
+		{ "a = 'x\\\0'", 9, "a byte of value 0: this is no text file" },
+		{ "a = \0", 5, "a control character: remove it" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+		struct conf_scan bad = { 0 };
+		char text[100];
+
+		memcpy(text, some[i].text, some[i].len);
+		assert_int_equal(conf_scan(text, some[i].len, &bad), -EINVAL);
+		assert_string_equal(bad.wrong, some[i].wrong);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comments_become_blanks_and_lines_stay),
 		cmocka_unit_test(the_lines_of_sections_are_found),
 		cmocka_unit_test(the_line_is_where_it_begins),
+		cmocka_unit_test(a_byte_of_value_0_is_named_wherever_it_is),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
