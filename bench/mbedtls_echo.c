@@ -14,6 +14,7 @@
 #include <mbedtls/timing.h>
 
 #include "demux.h"
+#include "mbedtls_key.h"
 #include "util.h"
 
 #define MTU 1400 /* also the largest record: mbedTLS does not write what is longer */
@@ -123,11 +124,11 @@ static void configure(const char *certificate, const char *key)
 
 	check(mbedtls_ctr_drbg_seed(&server.random, mbedtls_entropy_func, &server.entropy, NULL, 0), "random");
 	check(mbedtls_x509_crt_parse_file(&server.certificate, certificate), certificate);
-	check(mbedtls_pk_parse_keyfile(&server.key, key, NULL), key);
+	check(key_parse_file(&server.key, key, &server.random), key);
 	check(mbedtls_ssl_config_defaults(c, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_DATAGRAM,
 					  MBEDTLS_SSL_PRESET_DEFAULT), "defaults");
 	mbedtls_ssl_conf_rng(c, mbedtls_ctr_drbg_random, &server.random);
-	mbedtls_ssl_conf_min_version(c, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+	mbedtls_ssl_conf_min_version(c, VERSION_MAJOR, VERSION_MINOR);
 	mbedtls_ssl_conf_ciphersuites(c, suites);
 	mbedtls_ssl_conf_curves(c, groups);
 	check(mbedtls_ssl_conf_own_cert(c, &server.certificate, &server.key), certificate);

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* the master secret of a session: nothing else tells a resumption */
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
@@ -24,6 +26,8 @@
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/timing.h>
 #include <mbedtls/x509_crt.h>
+
+#include "../../bench/mbedtls_key.h"
 
 enum { EXIT_SETUP = 1, EXIT_HANDSHAKE = 2, EXIT_BROKEN = 3 };
 
@@ -114,7 +118,7 @@ static void load_credentials(struct client *c)
 	mbedtls_ssl_conf_authmode(&c->conf, set->ca ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_NONE);
 	if (set->cert) {
 		must(set->cert, mbedtls_x509_crt_parse_file(&c->cert, set->cert));
-		must(set->key, mbedtls_pk_parse_keyfile(&c->key, set->key, NULL));
+		must(set->key, key_parse_file(&c->key, set->key, &c->drbg));
 		must("own certificate", mbedtls_ssl_conf_own_cert(&c->conf, &c->cert, &c->key));
 	}
 	if (set->psk) {
@@ -146,7 +150,7 @@ static void set_up(struct client *c)
 	must("defaults", mbedtls_ssl_config_defaults(&c->conf, MBEDTLS_SSL_IS_CLIENT,
 						     MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT));
 	mbedtls_ssl_conf_rng(&c->conf, mbedtls_ctr_drbg_random, &c->drbg);
-	mbedtls_ssl_conf_min_version(&c->conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+	mbedtls_ssl_conf_min_version(&c->conf, VERSION_MAJOR, VERSION_MINOR);
 	mbedtls_ssl_conf_read_timeout(&c->conf, 1);
 	if (c->set->resume && strcmp(c->set->resume, "ticket") != 0)
 		mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);

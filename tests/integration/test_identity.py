@@ -4,6 +4,7 @@
 encrypted keys, stapled OCSP responses."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,11 +26,11 @@ def two_kinds():
 
 
 def key_seen(t, d, *more):
-    """What the server's signature was made with, as openssl says it."""
+    """What the server's signature was made with, as openssl says it: 3.0 by key type, 3.5 by signature scheme."""
     c = t.client(clients.openssl(d, more=more))
     c.expect(r"^Peer signature type: (\S+)")
     c.ask("ping", r"^pong$")
-    return "ECDSA" if "Peer signature type: ECDSA" in c.text else "RSA"
+    return "ECDSA" if re.search(r"^Peer signature type: (?i:ecdsa)", c.text, re.MULTILINE) else "RSA"
 
 
 @case("of an ECDSA and an RSA certificate openssl gets what its signature algorithms allow")
@@ -56,7 +57,7 @@ def _(t):
     d = t.daemon("--x509certfile", names(*[p[0] for p in pairs]), "--x509keyfile", names(*[p[1] for p in pairs]))
     for asked, want in (("first.example", "first"), ("second.example", "second"), ("third.example", "first")):
         c = t.client(clients.openssl(d, more=("-servername", asked)))
-        c.expect(rf"^subject=CN = {want}\.example$")
+        c.expect(rf"^subject=CN ?= ?{want}\.example$")
         c.ask("ping", r"^pong$")
 
 
@@ -270,7 +271,7 @@ def _(t):
         check_equal(key_seen(t, d, "-sigalgs", "ECDSA+SHA256"), "ECDSA", "signature")
         check_equal(key_seen(t, d, "-sigalgs", "RSA+SHA256"), "RSA", "signature")
         c = t.client(clients.openssl(d, more=("-servername", "first.example")))
-        c.expect(r"^subject=CN = first\.example$")
+        c.expect(r"^subject=CN ?= ?first\.example$")
         c.ask("ping", r"^pong$")
         since = d.mark()
         d.signal(signal.SIGHUP)
