@@ -443,21 +443,35 @@ def _(t):
             thread.join()
 
 
+class Reloadable:
+    """A dtlsd with a service of a file, to which a reload gives other settings."""
+
+    def __init__(self, t, *settings):
+        self.t, self.port = t, free_port()
+        self.d = t.daemon("--config", self.write(*settings), addresses=[], port=self.port)
+
+    def write(self, *settings):
+        lines = (f'listen = "127.0.0.1:{self.port}"', f'pskpasswd = "{certs.file("psk.txt")}"', *settings)
+        return self.t.file("dtlsd.conf", "service s {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n")
+
+    def reload(self, *settings):
+        self.write(*settings)
+        self.d.signal(signal.SIGHUP)
+        self.d.expect("reloaded")
+
+
+def to(backend):
+    return f'forward = "{backend.name}"'
+
+
 @case("a reload with other backends: sessions keep theirs, new ones get the new ones, and what was known stays")
 def _(t):
     old, new = Backend(t), Backend(t)
-    text = 'service s {{\n\tlisten = "127.0.0.1:{port}"\n\tpskpasswd = "{psk}"\n\tforward = "{backends}"\n}}\n'
-
-    def write(backends, port):
-        return t.file("dtlsd.conf", text.format(port=port, psk=certs.file("psk.txt"), backends=backends))
-    port = free_port()
-    d = t.daemon("--config", write(old.name, port), addresses=[], port=port)
-    before = client(t, d)
+    r = Reloadable(t, to(old))
+    before = client(t, r.d)
     ask(before, b"before")
-    write(new.name, port)
-    d.signal(signal.SIGHUP)
-    d.expect("reloaded")
-    after = client(t, d)
+    r.reload(to(new))
+    after = client(t, r.d)
     ask(after, b"after")
     ask(before, b"before, again")
     check_equal([data for _, data in old.take(2)], [b"before", b"before, again"], "the old backend's")
@@ -470,18 +484,11 @@ def _(t):
 @case("a reload with another --forward-proxy: a session's backend still gets what it is used to, until it moves")
 def _(t):
     old, new = Backend(t), Backend(t)
-    text = f'pskpasswd = "{certs.file("psk.txt")}"\n\tforward = "%s"\n\tforward-proxy = %s\n}}\n'
-
-    def write(backend, proxy):
-        return t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{port}"\n\t' + text % (backend.name, proxy))
-    port = free_port()
-    d = t.daemon("--config", write(old, "every"), addresses=[], port=port)
-    c = client(t, d)
+    r = Reloadable(t, to(old), "forward-proxy = every")
+    c = client(t, r.d)
     c.say("before")
     check_equal(b.parse_proxy(old.take()[0][1])[1], b"before", "behind the header")
-    write(new, "none")
-    d.signal(signal.SIGHUP)
-    d.expect("reloaded")
+    r.reload(to(new), "forward-proxy = none")
     c.say("after")
     data = old.take()[0][1]
     check(data.startswith(b.SIGNATURE), f"no header: {data!r}")
@@ -496,24 +503,17 @@ def _(t):
 @case("a session from before the headers brings its addresses to a backend that wants them, whatever it says")
 def _(t):
     old, new = Backend(t), Backend(t)
-    text = f'pskpasswd = "{certs.file("psk.txt")}"\n\tforward = "%s"\n\tforward-proxy = %s\n}}\n'
-
-    def write(backend, proxy):
-        return t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{port}"\n\t' + text % (backend.name, proxy))
-    port = free_port()
-    d = t.daemon("--config", write(old, "none"), addresses=[], port=port)
-    c = client(t, d)
+    r = Reloadable(t, to(old), "forward-proxy = none")
+    c = client(t, r.d)
     ask(c, b"before")
-    write(new, "every")
-    d.signal(signal.SIGHUP)
-    d.expect("reloaded")
+    r.reload(to(new), "forward-proxy = every")
     old.stop()
     forged = b.SIGNATURE + b"\x21\x12\x00\x0c" + bytes(12)
     while not new.sources():
         c.say(forged)
         time.sleep(0.1)
     header, rest = b.parse_proxy(new.take()[0][1])
-    check_equal((header.peer, header.local), (c.sock.getsockname(), d.address), "the peers")
+    check_equal((header.peer, header.local), (c.sock.getsockname(), r.d.address), "the peers")
     check_equal((header.tlvs, header.ssl), ({}, (1, 1, {b.SSL_VERSION: b"DTLSv1.2"})), "what else is told")
     check_equal(rest, forged, "what the client says")
 
@@ -572,11 +572,11 @@ def _(t):
                       ("127.0.0.1:7", "has a port, which the system chooses"), ("*", "is more than one address"),
                       ("127.0.0.1,", "an address is missing")):
         refused(t, [*certs.psk_options(), "--forward", backend.name, "--forward-source", text], why)
-    conf = t.file("dtlsd.conf", f'service s {{\n\tlisten = "127.0.0.1:{free_port()}"\n'
-                  f'\tpskpasswd = "{certs.file("psk.txt")}"\n\tforward = "{backend.name}"\n'
-                  '\tforward-source = "192.0.2.77"\n}\n')
-    done = subprocess.run([DTLSD, "--check", "--config", conf], capture_output=True, text=True, timeout=60, check=False)
-    check("dtlsd.conf:5: service s: forward-source: 192.0.2.77 is no address" in done.stderr, done.stderr)
+    r = Reloadable(t, to(backend))
+    r.write(to(backend), 'forward-source = "192.0.2.77"')
+    r.d.signal(signal.SIGHUP)
+    r.d.expect(r"dtlsd.conf:5: service s: forward-source: 192\.0\.2\.77 is no address")
+    ask(client(t, r.d), b"as before")
 
 
 @case("bad backends: each is told with what to write instead, and nothing is served")
