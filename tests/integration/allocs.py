@@ -6,6 +6,7 @@ import os
 import shlex
 import struct
 import subprocess
+import time
 
 import certs
 from harness import check, check_equal, skip, skip_under_sanitizers
@@ -22,6 +23,14 @@ class Counter:
 
     def read(self):
         return struct.unpack("Q", self.map[:8])[0]
+
+    def settled(self):
+        """When threads that were woken by what came before have done with it."""
+        before = None
+        while before != (now := self.read()):
+            before = now
+            time.sleep(0.1)
+        return now
 
 
 def library(t):

@@ -40,7 +40,7 @@ def calls_for(calls, crowd, send, answers=True):
     before = 0
     for burst in range(STRANGERS // 50 + 1):
         if burst == 1:
-            before = calls.read()
+            before = calls.settled()
         for k in range(50):
             send(burst * 50 + k)
         for _ in range(50 if answers else 0):
