@@ -98,6 +98,15 @@ static int check_route(const struct check *k, const struct conf_route *r)
 	return 0;
 }
 
+/* Nobody gets past a route that is for everybody. */
+static int check_reached(const struct check *k, const struct conf_route *before, const struct conf_route *r)
+{
+	if (before->sni || before->alpn || before->identity)
+		return 0;
+	return fail(k, &r->place, "route %s: nobody comes to it: route %s before it is for everybody; put that one "
+		    "last", r->name, before->name);
+}
+
 static int check_routes(const struct check *k)
 {
 	const struct conf_service *s = k->service;
@@ -106,8 +115,11 @@ static int check_routes(const struct check *k)
 	if (s->route_count > CONF_ROUTES_MOST)
 		return fail(k, &s->routes[CONF_ROUTES_MOST].place, "there are more than %d routes: join some",
 			    CONF_ROUTES_MOST);
-	for (unsigned i = 0; i < s->route_count && rc == 0; i++)
+	for (unsigned i = 0; i < s->route_count && rc == 0; i++) {
 		rc = check_route(k, &s->routes[i]);
+		if (rc == 0 && i > 0)
+			rc = check_reached(k, &s->routes[i - 1], &s->routes[i]);
+	}
 	return rc;
 }
 

@@ -291,7 +291,8 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		const char *begins, *advice;
 	} known[] = {
 		{ "missing equal sign", "write NAME = VALUE" },
-		{ "unexpected token", "write NAME = VALUE, with quotes around values that hold blanks or { } ( ) = ," },
+		{ "unexpected token", "write NAME = VALUE, with quotes around values that hold blanks or { } ( ) = , "
+				      "(several are NAME = \"A,B\", but listen = { \"A\", \"B\" })" },
 		{ "unexpected closing brace", "remove it" },
 		{ "missing title", "write service NAME { … }, in it route NAME { … }" },
 		{ "missing opening brace", "write service NAME { … }, in it route NAME { … }" },

@@ -133,7 +133,7 @@ static const char *alert_hint(gnutls_alert_description_t alert, bool psk)
 	case GNUTLS_A_UNKNOWN_PSK_IDENTITY: return "check --pskusername";
 	case GNUTLS_A_DECRYPT_ERROR:
 	case GNUTLS_A_BAD_RECORD_MAC:
-		return psk ? "check --pskkey" : "the handshake did not arrive as it was sent";
+		return psk ? "check --pskusername and --pskkey" : "the handshake did not arrive as it was sent";
 	case GNUTLS_A_BAD_CERTIFICATE:
 	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
 	case GNUTLS_A_CERTIFICATE_REVOKED:

@@ -110,6 +110,9 @@ static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
 		    "%s: the certificate's key usage does not allow digital signatures, which DTLS with "
 		    "forward secrecy needs; issue one with digitalSignature",
 		    j->pair->certfile);
+	if (gnutls_x509_crt_check_key_purpose(leaf, GNUTLS_KP_TLS_WWW_SERVER, 0) == 0)
+		log_warning("%s: the certificate's extended key usage does not allow TLS servers, clients will refuse "
+			    "it; issue one with serverAuth", j->pair->certfile);
 	switch (type) {
 	case GNUTLS_PK_RSA:
 	case GNUTLS_PK_RSA_PSS:

@@ -193,9 +193,6 @@ static const struct {
 	int error;
 	const char *phrase;
 } PHRASES[] = {
-	{ GNUTLS_E_NO_CIPHER_SUITES,
-	  "no cipher suite in common; the client must offer an AEAD suite (AES-GCM, "
-	  "AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server" },
 	{ GNUTLS_E_INSUFFICIENT_CREDENTIALS, "no certificate or PSK for what the client offers" },
 	{ GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM,
 	  "no signature algorithm in common; the certificate's key is of "
@@ -320,6 +317,19 @@ static void explain_version(const struct tls_report *report, char *buf, size_t s
 			 v >> 8, v & 0xff);
 }
 
+static void explain_suites(gnutls_session_t s, char *buf, size_t size)
+{
+	const char *with = "with the service's kind of certificate, or a pre-shared key";
+	void *cred;
+
+	if (gnutls_credentials_get(s, GNUTLS_CRD_CERTIFICATE, &cred) < 0)
+		with = "with a pre-shared key (gnutls-cli: --priority NORMAL:+PSK), as the service has no certificate";
+	else if (gnutls_credentials_get(s, GNUTLS_CRD_PSK, &cred) < 0)
+		with = "with the service's kind of certificate, as it has no pre-shared keys";
+	snprintf(buf, size, "no cipher suite in common; the client must offer AES-GCM, AES-CCM or ChaCha20-Poly1305 %s",
+		 with);
+}
+
 const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report, char *buf,
 			size_t size)
 {
@@ -337,6 +347,9 @@ const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_r
 		return buf;
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 		explain_version(report, buf, size);
+		return buf;
+	case GNUTLS_E_NO_CIPHER_SUITES:
+		explain_suites(s, buf, size);
 		return buf;
 	}
 	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++)

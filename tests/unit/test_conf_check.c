@@ -152,6 +152,13 @@ static void routes_that_cannot_be_meant_are_refused(void **state)
 	refused("x.conf:5: service a: route x: it denies and has a handler: leave one of them out");
 	r->answer.forward = NULL;
 	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+	assert_non_null(conf_add_route(conf, s, "y", (struct conf_place){ "x.conf", 6 }));
+	r = &s->routes[0];
+	s->routes[1].deny = true;
+	refused("x.conf:6: service a: route y: nobody comes to it: route x before it is for everybody; put that "
+		"one last");
+	r->sni = "x.example";
+	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
 	r->alpn = "coap";
 	refused("x.conf:5: service a: route x: alpn: the service has no protocols that it could be; give it some, as: "
 		"alpn = coap");
@@ -160,8 +167,9 @@ static void routes_that_cannot_be_meant_are_refused(void **state)
 	r->name = "";
 	refused("x.conf:5: service a: the name of a route has 0 bytes; 1 to 64 are allowed");
 	r->name = "x";
-	for (unsigned i = 1; i <= CONF_ROUTES_MOST; i++) {
+	for (unsigned i = 2; i <= CONF_ROUTES_MOST; i++) {
 		assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+		s->routes[i - 1].sni = "y.example";
 		r = conf_add_route(conf, s, "y", (struct conf_place){ "x.conf", 5 + i });
 		assert_non_null(r);
 		r->deny = true;

@@ -231,6 +231,9 @@ static const char *const bad[][2] = {
 	{ "workers = 1\n}\n", ":2: a } without a {: remove it, or open the section before it" },
 	{ "workers 1\n", ":1: missing equal sign after option 'workers'; write NAME = VALUE" },
 	{ "workers = \n= 1", ": unexpected token '='; write NAME = VALUE" },
+	{ "service a {\nforward = { \"b:1\", \"c:2\" }\n}\n",
+	  ":2: unexpected token '{'; write NAME = VALUE, with quotes around values that hold blanks or { } ( ) = , "
+	  "(several are NAME = \"A,B\", but listen = { \"A\", \"B\" })" },
 	{ "workers =", ": premature end of file; write NAME = VALUE" },
 	{ "workers = 1 2\n", ":1: there is no option '2'" },
 	{ "service x { listen = { a = b } }", ": " },

@@ -264,6 +264,18 @@ static void warns_of_expiry_and_open_key_files_only(void **state)
 	assert_non_null(strstr(log, "may access the PSK file; run: chmod o-rwx"));
 }
 
+static void warns_of_a_certificate_that_is_for_clients(void **state)
+{
+	struct tls_options o = { .x509certfile = path("client.pem"), .x509keyfile = path("client.key") };
+	char log[2000];
+
+	(void)state;
+	save("client", &client);
+	load_logged(&o, log, sizeof(log));
+	assert_non_null(strstr(log, "client.pem: the certificate's extended key usage does not allow TLS servers, "
+				    "clients will refuse it; issue one with serverAuth"));
+}
+
 static int days_ahead;
 
 static uint64_t later(void)
@@ -326,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_bad_file_and_option_says_what_and_why),
 		cmocka_unit_test(warns_of_expiry_and_open_key_files_only),
+		cmocka_unit_test(warns_of_a_certificate_that_is_for_clients),
 		cmocka_unit_test(warns_of_what_soon_expires),
 		cmocka_unit_test(a_psk_file_may_be_a_pipe),
 	};

@@ -186,12 +186,12 @@ static void explains_what_keeps_the_two_apart(void **state)
 		  "configure it",
 		  GNUTLS_A_PROTOCOL_VERSION },
 		{ "NORMAL:-CIPHER-ALL:+AES-128-CBC",
-		  "no cipher suite in common; the client must offer an AEAD suite "
-		  "(AES-GCM, AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server",
+		  "no cipher suite in common; the client must offer AES-GCM, AES-CCM or "
+		  "ChaCha20-Poly1305 with the service's kind of certificate, or a pre-shared key",
 		  GNUTLS_A_HANDSHAKE_FAILURE },
 		{ GNUTLS_12 "+ECDHE-RSA",
-		  "no cipher suite in common; the client must offer an AEAD suite "
-		  "(AES-GCM, AES-CCM, ChaCha20-Poly1305) for the certificate or PSK of this server",
+		  "no cipher suite in common; the client must offer AES-GCM, AES-CCM or "
+		  "ChaCha20-Poly1305 with the service's kind of certificate, or a pre-shared key",
 		  GNUTLS_A_HANDSHAKE_FAILURE },
 	};
 	struct fixture f = start_usual(VERIFY_CLIENT_NONE);
