@@ -97,14 +97,12 @@ static const struct upstream_owner owner = { .reply = on_reply, .refused = on_re
 
 static void open_end(struct end *e, bool closes)
 {
-	const struct sources none = { 0 };
-
 	if (e->open)
 		return;
 	memset(e, 0, sizeof(*e));
 	e->closes = closes;
 	w.whose[e - w.end] = ++w.number;
-	e->open = upstream_open(w.u, &e->socket, &w.to, &none, &owner) == 0;
+	e->open = upstream_open(w.u, &e->socket, &w.to, NULL, &owner) == 0;
 }
 
 static void close_end(struct end *e)

@@ -134,7 +134,7 @@ static int bind_source(struct upstream *u, const struct upstream_socket *s, cons
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < from->count; i++) {
+	for (unsigned i = 0; from && i < from->count; i++) {
 		const struct addr *a = &from->addr[u->turn++ % from->count];
 
 		if (a->family != s->to->addr.family)

@@ -51,9 +51,9 @@ void upstream_count(struct upstream *u, struct metrics *m); /* where it counts, 
 int upstream_fd(const struct upstream *u); /* readable: upstream_run has something to do */
 
 /*
- * From one of the sources of its family, by turn; where there is none, from where the system likes. 0: it is open, though
- * the backend may have refused already. Else it is not: -EDQUOT, the limit is reached; -EADDRNOTAVAIL, no local port is
- * left; -ENXIO, the sources are no addresses of this machine; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
+ * From one of the sources of its family, by turn; where there is none, or NULL, from where the system likes. 0: it is
+ * open, though the backend may have refused already. Else it is not: -EDQUOT, the limit is reached; -EADDRNOTAVAIL, no
+ * local port is left; -ENXIO, the sources are no addresses of this machine; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
  */
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
 		  const struct sources *from, const struct upstream_owner *owner);
