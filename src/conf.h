@@ -64,7 +64,8 @@ struct conf_service {
 	struct conf_answer answer;
 	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response, *key_password;
 	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
-	const char *pskpasswd;
+	const char *pskpasswd, *psk_socket;
+	uint32_t psk_cache;     /* seconds */
 	const char *priority;
 	const char *alpn;       /* protocols, with commas between */
 	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */

@@ -14,6 +14,7 @@
 #include "gate.h"
 #include "log.h"
 #include "peers.h"
+#include "psk_ask.h"
 #include "record.h"
 #include "serving.h"
 #include "steps.h"
@@ -285,6 +286,8 @@ static void cool(struct engine *e)
 	if (e->env.now - e->cooled_at < COOL_EVERY_MS)
 		return;
 	e->cooled_at = e->env.now;
+	if (e->env.asks)
+		psk_asks_clean(e->env.asks);
 	e->peers.freed += record_cache_cool(e->env.cache, HOT_SESSIONS / 4);
 	explain_tell(&e->explain, &e->metrics);
 }
@@ -333,6 +336,7 @@ uint64_t engine_run(struct engine *e)
 	bool more, blocked;
 
 	more = peers_run(&e->peers);
+	more |= peers_take_keys(&e->peers);
 	peers_take_steps(&e->peers);
 	run_backlog(e);
 	more |= !steps_none_wait(&e->steps) || !backlog_empty(&e->backlog);
@@ -387,8 +391,10 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.services = e->serving.services,
 		.upstream = c->upstream,
 	};
-	if (c->upstream)
+	if (c->upstream) {
 		upstream_count(c->upstream, &e->metrics);
+		e->env.asks = psk_asks_new(c->upstream, &e->metrics, &e->env.now);
+	}
 	engine_time(e, now_ms, wall_s);
 	e->peers.env = &e->env;
 	e->peers.census = c->census;
@@ -397,7 +403,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	peers = peers_init(&e->peers, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };
-	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 ||
+	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 || (c->upstream && !e->env.asks) ||
 	    backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
 		engine_free(e);
 		return NULL;
@@ -410,6 +416,7 @@ void engine_free(struct engine *e)
 	bus_clear(&e->bus);
 	backlog_destroy(&e->backlog);
 	peers_clear(&e->peers);
+	psk_asks_free(e->env.asks);
 	if (e->env.cache)
 		record_cache_free(e->env.cache);
 	txq_destroy(&e->txq);

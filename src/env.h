@@ -17,6 +17,7 @@ struct service;
 struct session_store;
 struct steps;
 struct upstream;
+struct psk_asks;
 struct tls_about;
 
 #define ENV_SCRATCH (64 * 1024)
@@ -32,6 +33,7 @@ struct env {
 	struct bus *bus;              /* to the other workers */
 	struct steps *steps;          /* the expensive ones that this turn still has */
 	struct upstream *upstream;    /* to backends */
+	struct psk_asks *asks;        /* programs that know pre-shared keys; NULL: none can be asked */
 	const struct tls_about *about; /* while a forwarding handler opens a session with a PROXY header: its handshake */
 };
 

@@ -40,6 +40,8 @@ static const struct text {
 						"the sessions stay, and go on when it is back" },
 	[METRIC_backend_lost] = { LOG_WARNING_, "the backend reads more slowly than its clients write, or has just gone: raise "
 						"net.core.wmem_max, for unix sockets net.unix.max_dgram_qlen" },
+	[METRIC_psk_unanswered] = { LOG_WARNING_, "the program at the psk-socket is not there or too slow: see what it says; "
+						  "--psk-cache keeps answers for longer" },
 	[METRIC_limited_memory] = { LOG_WARNING_, "memory ran out: lower --max-sessions and --max-handshakes, or give "
 						  "this machine or service more memory" },
 	[METRIC_session_closed_seq] = { LOG_NOTICE_, "a session may send 2^48 records: their clients have to connect "

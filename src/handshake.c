@@ -19,6 +19,8 @@
 
 #define ALERT_GRACE_MS 2000    /* an alert in the clear is a hint, not a verdict: anyone can forge it */
 #define FINISHED_GRACE_MS 500  /* the same for a Finished that does not open */
+#define KEY_MS 5000            /* a program has so long to say a client's key */
+#define KEY_AGAIN_MS 500       /* in which it is asked again: psk_ask.h says when that means a question */
 
 struct handshake {
 	struct table_node node;
@@ -26,6 +28,9 @@ struct handshake {
 	struct place half_open;
 	struct place line;      /* where it waits for an expensive step */
 	uint64_t waits_since;
+	struct place asking;    /* where it waits for its client's key */
+	uint64_t asks_since, asks_again; /* 0: nobody was asked yet */
+	struct psk_key key;
 	bool admitted_now;      /* its beginning was counted as a step: a whole hello needs no other */
 	struct env *env;
 	uint32_t listener;
@@ -84,6 +89,11 @@ struct handshake *handshake_in_line(struct place *p)
 	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, line));
 }
 
+struct handshake *handshake_asking(struct place *p)
+{
+	return (struct handshake *)(void *)((char *)p - offsetof(struct handshake, asking));
+}
+
 bool handshake_half_open(const struct handshake *h)
 {
 	return intake_given(&h->in) <= 1;
@@ -101,6 +111,8 @@ uint64_t handshake_due(const struct handshake *h)
 	/* its peer has said all that it can: the time is ours */
 	if (!place_alone(&h->line))
 		return UINT64_MAX;
+	if (!place_alone(&h->asking))
+		return h->asks_again < due ? h->asks_again : due;
 	if (h->grace && h->grace < due)
 		due = h->grace;
 	if (h->out.due && h->out.due < due)
@@ -154,6 +166,7 @@ struct handshake *handshake_new(struct env *env, const struct flow *flow, uint32
 	h->node.flow = *flow;
 	place_init(&h->half_open);
 	place_init(&h->line);
+	place_init(&h->asking);
 	h->env = env;
 	h->listener = listener;
 	h->tls = tls_ref(service->tls);
@@ -186,9 +199,11 @@ void handshake_free(struct handshake *h)
 	if (h->session)
 		gnutls_deinit(h->session);
 	place_leave(&h->line);
+	place_leave(&h->asking);
 	intake_destroy(&h->in);
 	retransmit_destroy(&h->out);
 	tls_unref(h->tls);
+	explicit_bzero(&h->key, sizeof(h->key));
 	free(h);
 }
 
@@ -357,6 +372,63 @@ static enum handshake_verdict feed_next(struct handshake *h, enum intake_kind ki
 	return HANDSHAKE_GOING;
 }
 
+/* The peer has gone on: what spoke for its being gone did not mean it. */
+static void answered(struct handshake *h)
+{
+	h->out.answered = true;
+	h->grace = 0;
+	h->peer_alerted = false;
+}
+
+/* ---- a key that a program knows ---- */
+
+static enum handshake_verdict fail_unanswered(struct handshake *h, const char *why)
+{
+	char text[BACKEND_PATH_MOST + 100];
+
+	metric_inc(h->env->metrics, METRIC_psk_unanswered);
+	gnutls_alert_send(h->session, GNUTLS_AL_FATAL, GNUTLS_A_INTERNAL_ERROR);
+	send_flight(h);
+	snprintf(text, sizeof(text), "the client's key is not known: %s at the psk-socket %s", why,
+		 tls_psk(h->tls)->source.at.path);
+	return fail(h, FAIL_PSK, text);
+}
+
+static enum handshake_verdict wait_for_key(struct handshake *h)
+{
+	if (h->env->now - h->asks_since >= KEY_MS) {
+		place_leave(&h->asking);
+		return fail_unanswered(h, "no answer came in 5 seconds");
+	}
+	h->asks_again = h->env->now + KEY_AGAIN_MS;
+	return HANDSHAKE_GOING;
+}
+
+/* Of a client whose key only a program knows. False: it is not there (yet), and v is what comes of that. */
+static bool has_key(struct handshake *h, const uint8_t *msg, size_t len, enum handshake_verdict *v)
+{
+	const struct tls_psk *psk = tls_psk(h->tls);
+	enum psk_answer answer = PSK_ANSWER_DOWN;
+	const uint8_t *identity;
+	size_t identity_len;
+
+	if (msg[0] != DTLS_CLIENT_KEY_EXCHANGE || h->report.psk_key || !by_psk(h) ||
+	    !tls_psk_asks(psk, msg + DTLS_HANDSHAKE_HEADER, len - DTLS_HANDSHAKE_HEADER, &identity, &identity_len))
+		return true;
+	answered(h);
+	if (!h->asks_since)
+		h->asks_since = h->env->now;
+	if (h->env->asks)
+		answer = psk_ask(h->env->asks, &psk->source, identity, identity_len, &h->asking, &h->key);
+	if (answer == PSK_ANSWER_WAIT)
+		*v = wait_for_key(h);
+	else if (answer == PSK_ANSWER_DOWN)
+		*v = fail_unanswered(h, "nobody is there");
+	else
+		h->report.psk_key = &h->key;
+	return h->report.psk_key != NULL;
+}
+
 /* Does the message take public-key operations? */
 static bool is_expensive(const struct handshake *h, const uint8_t *msg, size_t len)
 {
@@ -370,14 +442,6 @@ static bool is_expensive(const struct handshake *h, const uint8_t *msg, size_t l
 	default:
 		return msg[0] == DTLS_CERTIFICATE_VERIFY;
 	}
-}
-
-/* The peer has gone on: what spoke for its being gone did not mean it. */
-static void answered(struct handshake *h)
-{
-	h->out.answered = true;
-	h->grace = 0;
-	h->peer_alerted = false;
 }
 
 /* False: the message stays where it is until there is a step for it. */
@@ -419,8 +483,8 @@ enum handshake_verdict handshake_proceed(struct handshake *h)
 	size_t len;
 
 	while (v == HANDSHAKE_GOING && (kind = intake_next(&h->in, &data, &len)) != INTAKE_NOTHING) {
-		if (kind == INTAKE_MESSAGE && !may_feed(h, data, len))
-			return HANDSHAKE_GOING;
+		if (kind == INTAKE_MESSAGE && (!has_key(h, data, len, &v) || !may_feed(h, data, len)))
+			return v;
 		v = feed_next(h, kind, data, len);
 		intake_pop(&h->in);
 	}
@@ -526,6 +590,8 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 
 	if (now >= h->deadline || (h->grace && now >= h->grace))
 		return give_up(h);
+	if (!place_alone(&h->asking))
+		return handshake_proceed(h);
 	if (retransmit_tick(&h->out, now))
 		resend_flight(h, false);
 	return HANDSHAKE_GOING;

@@ -69,10 +69,12 @@ const uint8_t *handshake_random(const struct handshake *h); /* DTLS_RANDOM_SIZE 
 enum handshake_verdict handshake_record(struct handshake *h, const struct record *r);
 /*
  * What the peer sent is dealt with as far as it has come and the steps of this turn go; then the handshake
- * waits in line in env->steps, and its timers rest. To be called when it is its turn (steps_call).
+ * waits in line in env->steps, and its timers rest. To be called when it is its turn (steps_call), and when there is news
+ * of a key that it asks for (psk_asks_news).
  */
 enum handshake_verdict handshake_proceed(struct handshake *h);
 struct handshake *handshake_in_line(struct place *p); /* whose place in env->steps this is */
+struct handshake *handshake_asking(struct place *p);  /* and whose in env->asks, where it waits for a key */
 /* Time passes: a flight is resent, or the handshake given up. */
 enum handshake_verdict handshake_tick(struct handshake *h);
 /* The kernel says that a datagram of ours was larger than the path: mtu is what fits, 0 unknown. */

@@ -74,6 +74,9 @@
 	X(backend_moved, "sessions that went to another backend because theirs was down")     \
 	X(limited_sockets, "sessions refused for want of a socket to a backend")              \
 	X(limited_ports, "sessions refused because no local port was left for their socket to a backend") \
+	X(psk_asked, "pre-shared keys asked for at a psk-socket")                             \
+	X(psk_remembered, "of those that were wanted, not asked for as an answer was remembered") \
+	X(psk_unanswered, "handshakes that failed because a psk-socket did not answer")       \
 	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
 
 enum metric {

@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "metrics.h"
+#include "psk_ask.h"
 #include "record.h"
 #include "service.h"
 #include "steps.h"
@@ -450,6 +451,20 @@ void peers_take_steps(struct peers *p)
 
 		peers_settle_handshake(p, h, handshake_proceed(h));
 	}
+}
+
+bool peers_take_keys(struct peers *p)
+{
+	struct place *next;
+	unsigned n = 0;
+
+	while (p->env->asks && n < PEERS_A_RUN && (next = psk_asks_news(p->env->asks))) {
+		struct handshake *h = handshake_asking(next);
+
+		peers_settle_handshake(p, h, handshake_proceed(h));
+		n++;
+	}
+	return n == PEERS_A_RUN;
 }
 
 struct sweep {

@@ -77,6 +77,8 @@ void peers_refuse_memory(struct peers *p, const struct flow *flow);
 
 /* The handshakes that wait for an expensive step go on, as many as this turn allows. */
 void peers_take_steps(struct peers *p);
+/* Those that wait for a pre-shared key go on where there is news of it, a bounded number. True: there are more. */
+bool peers_take_keys(struct peers *p);
 /* Fires a bounded number of timers. True: more may be due. */
 bool peers_run(struct peers *p);
 /*

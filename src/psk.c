@@ -59,13 +59,6 @@ static bool is_hex(const char *s, size_t len)
 	return true;
 }
 
-/* s holds an even number of hex digits. */
-static void decode_hex(uint8_t *out, const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i += 2)
-		*out++ = (uint8_t)(hex_digit(s[i]) << 4 | hex_digit(s[i + 1]));
-}
-
 /* The slot that holds the identity, or the free one where it belongs. */
 static struct entry *slot_of(const struct psk_table *t, const void *identity, size_t len)
 {
@@ -111,13 +104,13 @@ static int add(struct psk_table *t, const struct parser *p, const char *identity
 		return -EINVAL;
 	assert(len + key_len / 2 <= t->arena_size - t->arena_used);
 	if (identity_hex)
-		decode_hex(at, identity, identity_len);
+		hex_decode(at, len, identity, identity_len);
 	else
 		memcpy(at, identity, identity_len);
 	e = slot_of(t, at, len);
 	if (e->identity_len != 0)
 		return fail(p, "this identity has a key already, on line %u; remove one of the two", e->line);
-	decode_hex(at + len, key, key_len);
+	hex_decode(at + len, key_len / 2, key, key_len);
 	e->offset = (uint32_t)t->arena_used;
 	e->line = (uint32_t)p->line;
 	e->identity_len = (uint16_t)len;

@@ -93,6 +93,8 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 		.allowed_names = c->allowed_names,
 		.allowed_fingerprints = c->allowed_fingerprints,
 		.pskpasswd = c->pskpasswd,
+		.psk_socket = c->psk_socket,
+		.psk_cache_s = c->psk_cache,
 		.priority = c->priority,
 		.alpn = c->alpn,
 		.verify_client = (enum verify_client)c->verify_client,

@@ -52,6 +52,8 @@ const struct setting settings[] = {
 	  "only these client certificates; with allowed-names, these too" },
 	PATH("pskpasswd", WATCHED, SERVICE(pskpasswd),
 	     "pre-shared keys, one identity:hexkey a line, as psktool writes them"),
+	PATH("psk-socket", BOTH, SERVICE(psk_socket), "ask a program there for the keys of other identities"),
+	NUMBER("psk-cache", BOTH, SERVICE(psk_cache), 60, 1, 86400, "SECONDS", "how long its answers are good (60)"),
 	{ "priority", 0, SETTING_TEXT, BOTH, SERVICE(priority), 0, 0, 0, "STRING",
 	  "GnuTLS priority string (X25519 and AES-GCM first, AEAD only)" },
 	{ "alpn", 0, SETTING_TEXT, BOTH, SERVICE(alpn), 0, 0, 0, "NAME[,NAME]...",

@@ -10,7 +10,6 @@
 
 #include "clock.h"
 #include "log.h"
-#include "psk.h"
 #include "resumption.h"
 #include "tls_allowed.h"
 #include "tls_alpn.h"
@@ -38,7 +37,7 @@ struct tls {
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t certificate; /* NULL: PSK only */
 	gnutls_psk_server_credentials_t psk;          /* NULL: certificates only */
-	struct psk_table *psk_table;
+	struct tls_psk keys;
 	struct names alpn;
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
@@ -72,37 +71,32 @@ static int on_certificate(gnutls_session_t s)
 	return tls_peer_refuse(s, "it is none of those that are allowed", GNUTLS_A_ACCESS_DENIED);
 }
 
+static int give_key(gnutls_datum_t *out, const uint8_t *key, size_t len)
+{
+	out->data = gnutls_malloc(len);
+	if (out->data == NULL)
+		return -1;
+	memcpy(out->data, key, len);
+	out->size = (unsigned)len;
+	return 0;
+}
+
 /* 1 makes GnuTLS go on with a random key, so that a stranger cannot find out which identities exist. */
 static int on_psk(gnutls_session_t s, const gnutls_datum_t *identity, gnutls_datum_t *key)
 {
 	const struct tls *t = gnutls_db_get_ptr(s);
 	struct tls_report *report = gnutls_session_get_ptr(s);
+	const uint8_t *found = NULL;
 	size_t len;
-	const uint8_t *found = psk_find(t->psk_table, identity->data, identity->size, &len);
 
-	if (found == NULL) {
-		tls_peer_psk_unknown(report, identity);
-		return 1;
-	}
-	key->data = gnutls_malloc(len);
-	if (key->data == NULL)
-		return -1;
-	memcpy(key->data, found, len);
-	key->size = (unsigned)len;
-	return 0;
-}
-
-/* client_version is the body's first field. */
-static int on_client_hello(gnutls_session_t s, unsigned type, unsigned post, unsigned incoming,
-			   const gnutls_datum_t *msg)
-{
-	struct tls_report *report = gnutls_session_get_ptr(s);
-
-	(void)type;
-	(void)post;
-	if (incoming && msg->size >= 2)
-		report->client_version = (uint16_t)(msg->data[0] << 8 | msg->data[1]);
-	return 0;
+	if (t->keys.table != NULL)
+		found = psk_find(t->keys.table, identity->data, identity->size, &len);
+	if (found != NULL)
+		return give_key(key, found, len);
+	if (report->psk_key != NULL && report->psk_key->len > 0)
+		return give_key(key, report->psk_key->data, report->psk_key->len);
+	tls_peer_psk_unknown(report, identity, report->psk_key != NULL ? "known at the psk-socket" : "in the PSK file");
+	return 1;
 }
 
 static int on_store(void *ptr, gnutls_datum_t key, gnutls_datum_t data)
@@ -124,6 +118,32 @@ static int on_remove(void *ptr, gnutls_datum_t key)
 	const struct tls *t = ptr;
 
 	return resumption_remove(t->share.cache, t->share.generation, &key);
+}
+
+static int allow_resumption(struct tls *t, gnutls_session_t s)
+{
+	if (t->share.cache != NULL) {
+		gnutls_db_set_store_function(s, on_store);
+		gnutls_db_set_retrieve_function(s, on_retrieve);
+		gnutls_db_set_remove_function(s, on_remove);
+	}
+	return t->share.lifetime_s > 0 ? gnutls_session_ticket_enable_server(s, &t->share.ticket_key) : 0;
+}
+
+/* client_version is the body's first field. */
+static int on_client_hello(gnutls_session_t s, unsigned type, unsigned post, unsigned incoming,
+			   const gnutls_datum_t *msg)
+{
+	struct tls_report *report = gnutls_session_get_ptr(s);
+	struct tls *t = gnutls_db_get_ptr(s);
+
+	(void)type;
+	(void)post;
+	if (incoming && msg->size >= 2)
+		report->client_version = (uint16_t)(msg->data[0] << 8 | msg->data[1]);
+	if (incoming && !tls_psk_may_ask(&t->keys, msg))
+		return allow_resumption(t, s);
+	return 0;
 }
 
 /* ---- loading ---- */
@@ -224,21 +244,18 @@ static int load_allowed(struct loader *l)
 
 static int load_psk(struct loader *l)
 {
-	const char *path = l->o->pskpasswd;
-	int rc = tls_trust_psks(&l->trust, path, &l->tls->psk_table);
+	const struct tls_psk_options o = {
+		.file = l->o->pskpasswd,
+		.socket = l->o->psk_socket,
+		.cache_s = l->o->psk_cache_s,
+		.dashes = l->dashes,
+		.alone = l->o->x509certfile == NULL && l->o->psk_socket == NULL,
+	};
 
-	if (rc < 0)
-		return rc;
 	if (gnutls_psk_allocate_server_credentials(&l->tls->psk) < 0)
 		return tls_fail(&l->error, "out of memory for the PSKs");
 	gnutls_psk_set_server_credentials_function2(l->tls->psk, on_psk);
-	if (psk_count(l->tls->psk_table) > 0)
-		return 0;
-	if (l->o->x509certfile == NULL)
-		return tls_fail(&l->error, "%s: there is no identity in it, so nobody could come in; add one with: "
-				"psktool -u NAME -p %s", path, path);
-	log_warning("%s: there is no identity in it; add one with: psktool -u NAME -p %s", path, path);
-	return 0;
+	return tls_psk_load(&l->tls->keys, &l->trust, &o);
 }
 
 static int load_priority(struct loader *l)
@@ -248,14 +265,20 @@ static int load_priority(struct loader *l)
 		.dashes = l->dashes,
 		.certs = l->certs,
 		.cert_count = l->certfiles.count,
-		.pskpasswd = l->o->pskpasswd,
+		.psks = l->o->pskpasswd != NULL ? l->o->pskpasswd : l->o->psk_socket,
 	};
 	char text[TLS_PRIORITY_MAX];
 	int rc = tls_priority_load(&l->error, &wish, text, &l->tls->priority);
 
 	if (rc < 0)
 		return rc;
+	tls_psk_serve(&l->tls->keys, l->tls->priority);
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
+}
+
+static bool has_psks(const struct tls_options *o)
+{
+	return o->pskpasswd != NULL || o->psk_socket != NULL;
 }
 
 static int check_options(const struct loader *l)
@@ -271,7 +294,7 @@ static int check_options(const struct loader *l)
 	if (o->x509certfile == NULL && o->x509keyfile != NULL)
 		return tls_fail(e, "%sx509keyfile %s is given without %sx509certfile; name its certificate too", d,
 				o->x509keyfile, d);
-	if (o->x509certfile == NULL && o->pskpasswd == NULL)
+	if (o->x509certfile == NULL && !has_psks(o))
 		return tls_fail(e, "there is neither a certificate nor a PSK file; give %sx509certfile and "
 				"%sx509keyfile, or %spskpasswd, or all three", d, d, d);
 	if (o->verify_client != VERIFY_CLIENT_NONE && o->x509cafile == NULL)
@@ -301,7 +324,8 @@ static void note_grants(struct loader *l)
 	struct tls_grants *g = &l->tls->grants;
 
 	g->allowed = &l->tls->allowed;
-	g->psks = l->tls->psk_table;
+	g->psks = l->tls->keys.table;
+	g->psk_program = l->o->psk_socket != NULL;
 	g->certificate = l->o->x509cafile != NULL ? l->tls->certificate : NULL;
 	g->certificate_required = l->o->verify_client == VERIFY_CLIENT_REQUIRED;
 	tls_grants_loaded(g);
@@ -322,7 +346,7 @@ static int load_all(struct loader *l)
 		rc = load_crls(l);
 	if (rc == 0)
 		rc = load_allowed(l);
-	if (rc == 0 && o->pskpasswd != NULL)
+	if (rc == 0 && has_psks(o))
 		rc = load_psk(l);
 	if (rc == 0 && o->alpn != NULL)
 		rc = tls_alpn_load(&l->error, l->dashes, o->alpn, &l->tls->alpn);
@@ -370,6 +394,11 @@ const struct tls_grants *tls_grants(const struct tls *t)
 	return &t->grants;
 }
 
+const struct tls_psk *tls_psk(const struct tls *t)
+{
+	return &t->keys;
+}
+
 bool tls_trust_differs(const struct tls *a, const struct tls *b)
 {
 	return a != b && a->share.generation != b->share.generation;
@@ -397,7 +426,7 @@ void tls_unref(struct tls *t)
 	if (t->psk != NULL)
 		gnutls_psk_free_server_credentials(t->psk);
 	tls_wipe(&t->pin);
-	psk_free(t->psk_table);
+	tls_psk_clear(&t->keys);
 	expiry_clear(&t->expiry);
 	tls_allowed_clear(&t->allowed);
 	tls_grants_clear(&t->grants);
@@ -419,18 +448,11 @@ static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 	/* a client that asks for none goes on without; one that asks for others only is refused (RFC 7301 3.2) */
 	if (rc >= 0)
 		rc = tls_alpn_set(&t->alpn, s, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
-	if (rc >= 0 && t->share.lifetime_s > 0)
-		rc = gnutls_session_ticket_enable_server(s, &t->share.ticket_key);
 	if (rc < 0)
 		return rc;
 	gnutls_session_set_ptr(s, report);
 	gnutls_db_set_ptr(s, t);
 	gnutls_db_set_cache_expiration(s, (int)t->share.lifetime_s);
-	if (t->share.cache != NULL) {
-		gnutls_db_set_store_function(s, on_store);
-		gnutls_db_set_retrieve_function(s, on_retrieve);
-		gnutls_db_set_remove_function(s, on_remove);
-	}
 	gnutls_certificate_server_set_request(s, t->request);
 	gnutls_handshake_set_hook_function(s, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
 					   on_client_hello);

@@ -17,6 +17,7 @@
 #include "tls_grant.h"
 #include "tls_peer.h"
 #include "tls_priority.h"
+#include "tls_psk.h"
 #include "tls_shared.h"
 
 enum verify_client { VERIFY_CLIENT_NONE, VERIFY_CLIENT_OPTIONAL, VERIFY_CLIENT_REQUIRED };
@@ -35,6 +36,8 @@ struct tls_options {
 	const char *allowed_names; /* of client certificates: patterns with commas between; NULL: all, or */
 	const char *allowed_fingerprints; /* SHA-256 of them in hexadecimal, likewise */
 	const char *pskpasswd;     /* psktool's format: "identity:hexkey" lines, '#' comments */
+	const char *psk_socket;    /* a program that is asked for what is not in that file; NULL: none */
+	uint32_t psk_cache_s;      /* how long its answers are good */
 	const char *priority;      /* NULL: TLS_PRIORITY_DEFAULT */
 	const char *alpn;          /* protocols (RFC 7301) with commas between, the most wanted first; NULL: none */
 	enum verify_client verify_client;
@@ -60,6 +63,7 @@ void tls_unref(struct tls *t); /* NULL is fine */
 
 /* Whom it lets in. */
 const struct tls_grants *tls_grants(const struct tls *t);
+const struct tls_psk *tls_psk(const struct tls *t);
 /* Who came in with the one might not come in with the other. */
 bool tls_trust_differs(const struct tls *a, const struct tls *b);
 

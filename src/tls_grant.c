@@ -135,12 +135,16 @@ void tls_grants_clear(struct tls_grants *g)
 
 /* ---- taking ---- */
 
+/* 0: nobody has a key for it. */
 static uint32_t hash_key(const struct tls_grants *g, const void *identity, size_t len)
 {
-	size_t key_len;
+	static const char program[] = "program";
+	size_t key_len = sizeof(program);
 	const uint8_t *key = g->psks != NULL ? psk_find(g->psks, identity, len, &key_len) : NULL;
 
-	return key != NULL ? (uint32_t)siphash(&g->key, key, key_len) | 1 : 0;
+	if (key == NULL && !g->psk_program)
+		return 0;
+	return (uint32_t)siphash(&g->key, key != NULL ? key : (const uint8_t *)program, key_len) | 1;
 }
 
 static void put_hash(struct tls_grant *out, uint64_t hash)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tls_grant: what a session remembers of the credential that let its client in, small, so that after a reload it can be
- * asked whether the client would still come in: of a pre-shared key a keyed hash, of a certificate hashes of
+ * asked whether the client would still come in: of a pre-shared key in the file a keyed hash, of a certificate hashes of
  * itself, of its chain and of the CAs that vouch for it, and its names. Of who has neither nothing is kept.
  */
 #ifndef DTLSD_TLS_GRANT_H
@@ -37,6 +37,7 @@ struct tls_grants {
 	struct tls_hashes cas, revoked;
 	const struct tls_allowed *allowed;
 	const struct psk_table *psks;     /* NULL: none */
+	bool psk_program;                 /* a program is asked for keys, and vouches for them from then on */
 	gnutls_certificate_credentials_t certificate; /* that has the CAs; NULL: none */
 	bool certificate_required;
 };

@@ -123,13 +123,13 @@ char *tls_identity(gnutls_session_t s)
 
 /* ---- refusals ---- */
 
-void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity)
+void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity, const char *where)
 {
 	char name[100];
 
 	escape(name, sizeof(name), identity->data, identity->size, false);
 	report->psk_unknown = true;
-	report_cause(report, "PSK identity \"%s\" is not in the PSK file", name);
+	report_cause(report, "PSK identity \"%s\" is not %s", name, where);
 }
 
 struct refusal {

@@ -12,6 +12,8 @@
 
 #include <gnutls/gnutls.h>
 
+struct psk_key;
+
 /*
  * What one handshake tells about itself beyond GnuTLS's error code. Owned by the handshake, which
  * lends it to tls_session_new; it must outlive the session.
@@ -19,6 +21,7 @@
 #define TLS_CAUSE_MAX 160
 struct tls_report {
 	char cause[TLS_CAUSE_MAX]; /* "" or why a certificate or PSK identity was refused, for the log */
+	const struct psk_key *psk_key; /* what a program said of the client's identity, while it is fed; NULL: nothing */
 	bool psk_unknown;          /* the identity was not found; a random key went on in its place */
 	uint8_t alert;             /* description that fits the cause better than GnuTLS's own; 0: none */
 	uint16_t client_version;   /* from the ClientHello, 0xfeff is DTLS 1.0; 0: not seen */
@@ -52,6 +55,7 @@ int tls_send_alert(int gnutls_error, gnutls_session_t s, const struct tls_report
 int tls_peer_verify(gnutls_session_t s); /* for gnutls_certificate_set_verify_function */
 /* A certificate that is good, for another reason. What the verify function has to return then. */
 int tls_peer_refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert);
-void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity);
+/* where: "in the PSK file", … */
+void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *identity, const char *where);
 
 #endif

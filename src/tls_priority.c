@@ -96,7 +96,7 @@ static bool subtract_kxs(gnutls_priority_t p, const struct tls_wish *w, char *te
 	bool room = true;
 
 	for (int i = 0; i < count && room; i++)
-		if (kx_of_psk(kxs[i]) ? w->pskpasswd == NULL : w->cert_count == 0)
+		if (kx_of_psk(kxs[i]) ? w->psks == NULL : w->cert_count == 0)
 			room = subtract(text, size, gnutls_kx_get_name((gnutls_kx_algorithm_t)kxs[i]));
 	return room;
 }
@@ -108,9 +108,9 @@ static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnu
 			return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the certificate "
 					"of %s; add some, as :+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM", w->dashes,
 					w->priority, w->certs[i].file);
-	if (w->pskpasswd != NULL && !suite_left(p, NULL))
+	if (w->psks != NULL && !suite_left(p, NULL))
 		return tls_fail(e, "%spriority: %s: leaves no key exchange and AEAD cipher for the PSKs of %s; add "
-				"some, as :+ECDHE-PSK:+PSK:+AES-128-GCM", w->dashes, w->priority, w->pskpasswd);
+				"some, as :+ECDHE-PSK:+PSK:+AES-128-GCM", w->dashes, w->priority, w->psks);
 	return 0;
 }
 

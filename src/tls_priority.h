@@ -24,7 +24,7 @@ struct tls_wish {
 	const char *dashes;    /* before the names of options in messages */
 	const struct tls_cert *certs;
 	unsigned cert_count;
-	const char *pskpasswd; /* NULL: there are no PSKs to serve */
+	const char *psks;      /* the file or socket that has them; NULL: there are no PSKs to serve */
 };
 
 /*
