@@ -167,6 +167,37 @@ static bool find_sources(const struct subject *u, struct sources *out)
 	return false;
 }
 
+/* Nobody else can be there. */
+static bool listens_at(const struct conf_service *s, const struct addr *a)
+{
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		const struct addr *l = &s->listeners[i].addr;
+
+		if (addr_equal(l, a) || (addr_is_wildcard(l) && addr_is_loopback(a) && l->family == a->family &&
+					 l->port == a->port))
+			return true;
+	}
+	return false;
+}
+
+/* A mistyped port, as 5684 for 5683: records would come back as datagrams that are not DTLS. false: it is in the log. */
+static bool leads_elsewhere(const struct subject *u, const struct backends *b)
+{
+	char where[BACKEND_TEXT_MAX], text[BACKEND_TEXT_MAX + 100];
+
+	for (unsigned i = 0; i < backends_count(b); i++) {
+		const struct backend_addr *a = backends_addr(b, i);
+
+		if (!a->addr.family || !listens_at(u->service, &a->addr))
+			continue;
+		snprintf(text, sizeof(text), "%sforward: backend %s is where the service itself listens: name the server "
+			 "that is behind it", dashes_of(u), backend_format(a, where));
+		complain(u, "forward", text);
+		return false;
+	}
+	return true;
+}
+
 /* before: what was there in its place, NULL: nothing. false: it is in the log. */
 static bool make_forward(const struct subject *u, const struct forward *before, struct forward *out)
 {
@@ -187,7 +218,11 @@ static bool make_forward(const struct subject *u, const struct forward *before, 
 	}
 	if (before && before->backends)
 		backends_inherit(out->backends, before->backends);
-	return true;
+	if (leads_elsewhere(u, out->backends))
+		return true;
+	backends_unref(out->backends);
+	out->backends = NULL;
+	return false;
 }
 
 /* ---- routes ---- */

@@ -598,8 +598,18 @@ def _(t):
     refused(t, ["--forward", "127.0.0.1:1", "--forward-proxy", "all"], "is none of none|first|every")
 
 
-def refused(t, options, why):
-    done = subprocess.run([DTLSD, "--check", *certs.psk_options(), *options, "127.0.0.1:0"], capture_output=True,
+@case("a service is not its own backend, on an address of its own or by way of all of them")
+def _(t):
+    for listens in ("127.0.0.1:4433", "*:4433"):
+        refused(t, ["--forward", "127.0.0.1:1,127.0.0.1:4433"],
+                "--forward: backend 127.0.0.1:4433 is where the service itself listens: name the server", listens)
+    done = subprocess.run([DTLSD, "--check", *certs.psk_options(), "--forward", "127.0.0.1:4433", "[::1]:4433"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    check_equal(done.returncode, 0, "--check of another address with the same port")
+
+
+def refused(t, options, why, listens="127.0.0.1:0"):
+    done = subprocess.run([DTLSD, "--check", *certs.psk_options(), *options, listens], capture_output=True,
                           text=True, timeout=60, check=False)
     check(done.returncode != 0, f"{options}: accepted")
     check(why in done.stderr, f"{options}: {done.stderr!r} lacks {why!r}")
