@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A recipe of docs/recipes as a test uses it: the files and commands of its page, with other addresses and paths put in."""
+"""A recipe of docs/recipes as a test uses it: the page's files and commands with other addresses and paths put in."""
 
 import os
 import re
@@ -65,11 +65,12 @@ class Recipe:
         return self.t.daemon("--config", self.t.file("dtlsd.conf", self.conf), addresses=[])
 
     def start(self, beginning):
-        """Starts the first command of the page that begins so and was not run before. A shell becomes a single program."""
+        """Starts the first command of the page that begins so and was not run before."""
         found = [c for c in self.commands if c.startswith(beginning)]
         check(found, f"{self.name}.md has no command {beginning!r}, or all of them were run")
         self.commands.remove(found[0])
         text = self._put_in(found[0])
+        # of a single program the process is that, and not a shell that would outlive its end
         return self.program(["sh", "-c", text if set(text) & set("|&(") else "exec " + text])
 
     def run(self, beginning):

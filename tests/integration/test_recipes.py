@@ -13,8 +13,6 @@ import recipes
 from harness import CASES, Failed, case, check, check_equal, free_port, main
 from recipes import Recipe, needs
 
-TITLE = "recipe %s: "
-
 
 def await_line(t, path, pattern):
     """Waits until a file that another program writes has such a line; the match."""
@@ -40,7 +38,7 @@ def await_udp(t, port):
     raise Failed(f"nobody listens on port {port}")
 
 
-@case(TITLE % "coap" + "libcoap's server, OpenSSL and GnuTLS clients, PSK and certificate, blockwise, observe", 60)
+@case("recipe coap: libcoap's server, OpenSSL and GnuTLS clients, PSK and certificate, blockwise, observe", 60)
 def _(t):
     needs("coap-server-notls", "coap-client-openssl", "coap-client-gnutls")
     front, back = free_port(), free_port()
@@ -68,7 +66,7 @@ def _(t):
     r.all_used()
 
 
-@case(TITLE % "syslog" + "rsyslog to rsyslog, s_client with and without lengths, logger; who is not allowed", 60)
+@case("recipe syslog: rsyslog to rsyslog, s_client with and without lengths, logger; who is not allowed", 60)
 def _(t):
     needs("rsyslogd", "openssl", "logger")
     front, back = free_port(), free_port()
@@ -104,7 +102,8 @@ def _(t):
 
 
 def dns_query(number, name, kind, edns=None):
-    question = b"".join(bytes([len(p)]) + p.encode() for p in name.split(".")) + b"\0" + kind.to_bytes(2, "big") + b"\0\1"
+    labels = b"".join(bytes([len(p)]) + p.encode() for p in name.split("."))
+    question = labels + b"\0" + kind.to_bytes(2, "big") + b"\0\1"
     opt = b"" if edns is None else b"\0\0\x29" + edns.to_bytes(2, "big") + bytes(6)
     return number.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0" + bytes([edns is not None]) + question + opt
 
@@ -113,13 +112,14 @@ def octal(data):
     return "".join(f"\\{b:03o}" for b in data)
 
 
-@case(TITLE % "dns" + "dnsmasq answers, in full what fits, truncated what does not", 60)
+@case("recipe dns: dnsmasq answers, in full what fits, truncated what does not", 60)
 def _(t):
     needs("dnsmasq", "openssl", "od")
     front, back = free_port(), free_port()
-    name = f"localhost:{front}"
+    answered = os.path.join(t.dir(), "answered")
     r = Recipe(t, "dns", {"*:853": f"*:{front}", "127.0.0.1:5353": f"127.0.0.1:{back}", "port=5353": f"port={back}",
-                          "dns.example.org:853": name, "dns.example.org": "localhost"})
+                          "dns.example.org:853": f"localhost:{front}", "dns.example.org": "localhost",
+                          "sleep 1": f"cat '{answered}'; sleep 0.3"})
     texts = [c * 200 for c in "abcdef"]
     conf = r.file("dnsmasq.conf", after="no-resolv\nno-hosts\naddress=/www.example/192.0.2.7\n"
                   + "".join(f"txt-record=large.example,{x}\n" for x in texts[:4])
@@ -127,18 +127,27 @@ def _(t):
     r.program(["dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file=" + conf])
     await_udp(t, back)
     d = r.daemon()
+    os.mkfifo(answered)
     command = next(c for c in r.commands if c.startswith("(printf"))
 
-    def ask(data):
-        r.commands.insert(0, re.sub(r"printf '[^']*'", lambda _: f"printf '{octal(data)}'", command))
-        return bytes.fromhex(r.run("(printf").replace(" ", "").replace("\n", ""))
+    def ask(number, query=None):
+        """The number-th answer; query stands in for the page's."""
+        if query:
+            r.commands.append(re.sub(r"printf '[^']*'", lambda _: f"printf '{octal(query)}'", command))
+        asking = r.start("(printf")
+        d.await_counter("backend_in", number)
+        with open(answered, "wb"):
+            pass
+        check_equal(asking.wait(), 0, "status of the question")
+        return bytes.fromhex("".join(asking.text.split()))
 
-    answer = bytes.fromhex(r.run("(printf").replace(" ", "").replace("\n", ""))
+    answer = ask(1)
     check_equal((answer[:2], answer[2] & 0x82, answer[-4:]), (b"\x12\x34", 0x80, bytes([192, 0, 2, 7])), "the answer")
-    for name, edns, whole in (("large.example", 4096, True), ("large.example", None, False), ("huge.example", 4096, False)):
-        answer = ask(dns_query(7, name, 16, edns))
+    cases = (("large.example", 4096, True), ("large.example", None, False), ("huge.example", 4096, False))
+    for number, (name, edns, whole) in enumerate(cases, 2):
+        answer = ask(number, dns_query(number, name, 16, edns))
         truncated = answer[2] & 2 != 0
-        check_equal((answer[:2], truncated), (b"\0\7", not whole), f"{name} with EDNS {edns}")
+        check_equal((answer[1], truncated), (number, not whole), f"{name} with EDNS {edns}")
         if whole:
             check(all(x.encode() in answer for x in texts[:4]), "something is missing of the large answer")
     counters = d.counters()
@@ -186,7 +195,7 @@ server default {
 """
 
 
-@case(TITLE % "radius" + "radclient, radsecproxy, FreeRADIUS: accept, reject, accounting", 90)
+@case("recipe radius: radclient, radsecproxy, FreeRADIUS: accept, reject, accounting", 90)
 def _(t):
     needs("freeradius", "radsecproxy", "radclient")
     ports = {n: str(free_port()) for n in (2083, 2084, 2812, 2813, 1812, 1813)}
@@ -206,7 +215,8 @@ def _(t):
         proxy.expect(rf"DTLS connection to {server} .* up$")
     d.expect(r"session opened: ECDHE-ECDSA, AES-128-GCM, CN=client\.example")
     command = next(c for c in r.commands if "auth" in c)
-    check('Reply-Message = "Hello, alice"' in r.run("echo 'User-Name=alice,User-Password"), "no greeting in the answer")
+    accept = r.run("echo 'User-Name=alice,User-Password")
+    check('Reply-Message = "Hello, alice"' in accept, "no greeting in the answer")
     back_end.expect(r"Login OK: \[alice\] \(from client dtlsd port 0\)")
     r.commands.append(command.replace("wonderland", "looking-glass"))
     r.start("echo 'User-Name=alice,User-Password").expect("Received Access-Reject")
@@ -216,12 +226,13 @@ def _(t):
     r.all_used()
 
 
-@case(TITLE % "statsd" + "metrics arrive in collectd", 60)
+@case("recipe statsd: metrics arrive in collectd", 60)
 def _(t):
     needs("collectd", "psktool")
     front, back = free_port(), free_port()
     r = Recipe(t, "statsd", {"*:8127": f"*:{front}", "127.0.0.1:8125": f"127.0.0.1:{back}", '"8125"': f'"{back}"',
-                             "stats.example.org:8127": f"localhost:{front}", "/var/lib/collectd/csv": t.dir() + "/csv"})
+                             "stats.example.org:8127": f"localhost:{front}",
+                             "/var/lib/collectd/csv": t.dir() + "/csv"})
     own = f'BaseDir "{t.dir()}"\nPIDFile "{t.dir()}/pid"\nInterval 0.2\nHostname "here"\nFQDNLookup false\n'
     r.program(["collectd", "-f", "-C", r.file("collectd.conf", before=own)])
     await_udp(t, back)
