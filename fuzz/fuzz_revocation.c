@@ -6,28 +6,17 @@
  * of a good response's bytes: pairs of a place, two bytes, and a value.
  */
 #include <assert.h>
-#include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <gnutls/crypto.h>
 
 #include "fuzz.h"
-#include "log.h"
-#include "pki.h"
-#include "tls.h"
+#include "loading.h"
 
 enum choice { CRL, CRL_SIGNED, OCSP, OCSP_CHANGED, CHOICES };
-enum file { CERT, KEY, CA, OWN, FILES };
-
-static int files[FILES]; /* in memory */
-static char paths[FILES][32];
-static struct pki_pair ca;
-static struct tls_shared *shared;
+static struct loading loading;
 
 /* A response is about a certificate by the SHA-1 of its issuer's name and key, and its serial number (RFC 6960). */
 static struct {
@@ -130,41 +119,20 @@ static void make_response(gnutls_x509_crt_t cert)
 	response.len = wrap(0x30, out, at + 3);
 }
 
-/* ---- files ---- */
+/* ---- inputs ---- */
 
-static void make_file(int i)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	files[i] = memfd_create("fuzz", MFD_CLOEXEC);
-	assert(files[i] >= 0);
-	snprintf(paths[i], sizeof(paths[i]), "/proc/self/fd/%d", files[i]);
+	(void)argc;
+	(void)argv;
+	loading_begin(&loading);
+	make_response(loading.server.cert);
+	return 0;
 }
 
 static void write_own(const void *data, size_t len)
 {
-	assert(ftruncate(files[OWN], 0) == 0);
-	assert(pwrite(files[OWN], data, len, 0) == (ssize_t)len);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	struct pki_pair server;
-
-	(void)argc;
-	(void)argv;
-	setenv("CMOCKA_TEST_ABORT", "1", 1);
-	log_open(LOG_TO_STDERR, LOG_ERROR_, "fuzz");
-	for (int i = 0; i < FILES; i++)
-		make_file(i);
-	ca = pki_ca("CA");
-	server = pki_issue(&ca, "server", GNUTLS_PK_ECDSA, "localhost");
-	pki_write_cert(&server, NULL, paths[CERT]);
-	pki_write_key(&server, paths[KEY]);
-	pki_write_cert(&ca, NULL, paths[CA]);
-	make_response(server.cert);
-	pki_free(&server);
-	shared = tls_shared_new(10, 60);
-	assert(shared);
-	return 0;
+	loading_write(&loading, LOADING_OWN, data, len);
 }
 
 /* False: it is no list. */
@@ -176,7 +144,7 @@ static bool sign(const struct fuzz_input *in)
 
 	assert(gnutls_x509_crl_init(&crl) == 0);
 	if (gnutls_x509_crl_import(crl, &pem, GNUTLS_X509_FMT_PEM) == 0 &&
-	    gnutls_x509_crl_sign2(crl, ca.cert, ca.key, GNUTLS_DIG_SHA256, 0) == 0 &&
+	    gnutls_x509_crl_sign2(crl, loading.ca.cert, loading.ca.key, GNUTLS_DIG_SHA256, 0) == 0 &&
 	    gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &out) == 0)
 		write_own(out.data, out.size);
 	gnutls_x509_crl_deinit(crl);
@@ -197,41 +165,30 @@ static void change_response(struct fuzz_input *in)
 	write_own(der, response.len);
 }
 
-static void load(const struct tls_options *o, bool must)
-{
-	char err[1024] = "";
-	struct tls *t = tls_load(o, shared, err, sizeof(err));
-	struct tls_report report;
-	gnutls_session_t s;
-
-	if (t) {
-		assert(!must || tls_expiry(t)->count == 2); /* the certificate and what is stapled to it */
-		assert(tls_session_new(t, &report, &s) == 0);
-		gnutls_deinit(s);
-	} else {
-		assert(!must && err[0] && memchr(err, '\0', sizeof(err)) && !strchr(err, '\n'));
-	}
-	tls_unref(t);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
 	enum choice choice = fuzz_u8(&in) % CHOICES;
 	struct tls_options o = {
-		.x509certfile = paths[CERT],
-		.x509keyfile = paths[KEY],
-		.x509cafile = paths[CA],
-		.x509crlfile = choice == CRL || choice == CRL_SIGNED ? paths[OWN] : NULL,
-		.ocsp_response = choice == OCSP || choice == OCSP_CHANGED ? paths[OWN] : NULL,
+		.x509certfile = loading.path[LOADING_CERT],
+		.x509keyfile = loading.path[LOADING_KEY],
+		.x509cafile = loading.path[LOADING_CA],
+		.x509crlfile = choice == CRL || choice == CRL_SIGNED ? loading.path[LOADING_OWN] : NULL,
+		.ocsp_response = choice == OCSP || choice == OCSP_CHANGED ? loading.path[LOADING_OWN] : NULL,
 		.verify_client = VERIFY_CLIENT_REQUIRED,
 	};
 	bool as_it_was = choice == OCSP_CHANGED && in.left < 3;
+	char err[LOADING_ERROR];
+	struct tls *t;
 
 	if (choice == OCSP_CHANGED)
 		change_response(&in);
 	else if (choice != CRL_SIGNED || !sign(&in))
 		write_own(in.at, in.left);
-	load(&o, as_it_was);
+	t = loading_try(&loading, &o, err);
+	assert(t || !strchr(err, '\n'));
+	/* the certificate runs out some time, and what is stapled to it */
+	assert(!as_it_was || (t && tls_expiry(t)->count == 2));
+	tls_unref(t);
 	return 0;
 }

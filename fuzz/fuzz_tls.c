@@ -6,18 +6,13 @@
  * instrumented: how it is fed is up to chance.
  */
 #include <assert.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <gnutls/pkcs11.h>
 
 #include "fuzz.h"
-#include "log.h"
-#include "pki.h"
-#include "tls.h"
+#include "loading.h"
 
 #define TOKEN "pkcs11:"
 
@@ -26,26 +21,11 @@ enum role {
 	ROLE_KEY_URI, ROLES
 };
 
-enum file { CERT, KEY, CA, PSK, ENCRYPTED_KEY, PASSWORD, OWN, FILES };
+enum { PSK = LOADING_MORE, ENCRYPTED_KEY, PASSWORD };
 
-static int files[FILES]; /* in memory; the last is the fuzzer's own */
-static char paths[FILES][32];
-static struct tls_shared *shared;
+static struct loading loading;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-static void make_file(int i)
-{
-	files[i] = memfd_create("fuzz", MFD_CLOEXEC);
-	assert(files[i] >= 0);
-	snprintf(paths[i], sizeof(paths[i]), "/proc/self/fd/%d", files[i]);
-}
-
-static void write_file(enum file i, const void *data, size_t len)
-{
-	assert(ftruncate(files[i], 0) == 0);
-	assert(pwrite(files[i], data, len, 0) == (ssize_t)len);
-}
 
 static void write_encrypted(gnutls_x509_privkey_t key)
 {
@@ -53,86 +33,56 @@ static void write_encrypted(gnutls_x509_privkey_t key)
 	int rc = gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, "secret", GNUTLS_PKCS_PBES2_AES_128, &pem);
 
 	assert(rc == 0);
-	write_file(ENCRYPTED_KEY, pem.data, pem.size);
+	loading_write(&loading, ENCRYPTED_KEY, pem.data, pem.size);
 	gnutls_free(pem.data);
-	write_file(PASSWORD, "secret\n", 7);
+	loading_write(&loading, PASSWORD, "secret\n", 7);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static const char psk[] = "alice:00112233445566778899aabbccddeeff\n";
-	struct pki_pair ca, server;
 
 	(void)argc;
 	(void)argv;
-	setenv("CMOCKA_TEST_ABORT", "1", 1);
-	log_open(LOG_TO_STDERR, LOG_ERROR_, "fuzz");
 	assert(gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL) == 0); /* no tokens of this machine's */
-	for (int i = 0; i < FILES; i++)
-		make_file(i);
-	ca = pki_ca("CA");
-	server = pki_issue(&ca, "server", GNUTLS_PK_ECDSA, "localhost");
-	pki_write_cert(&server, NULL, paths[CERT]);
-	pki_write_key(&server, paths[KEY]);
-	write_encrypted(server.key);
-	pki_write_cert(&ca, NULL, paths[CA]);
-	write_file(PSK, psk, sizeof(psk) - 1);
-	pki_free(&server);
-	pki_free(&ca);
-	shared = tls_shared_new(10, 60);
-	assert(shared);
+	loading_begin(&loading);
+	write_encrypted(loading.server.key);
+	loading_write(&loading, PSK, psk, sizeof(psk) - 1);
 	return 0;
-}
-
-static void check_tls(struct tls *t)
-{
-	struct tls_report report;
-	gnutls_session_t s;
-
-	assert(tls_session_new(t, &report, &s) == 0);
-	gnutls_deinit(s);
-	tls_unref(t);
-}
-
-static void check_error(enum role role, const char *err, size_t size)
-{
-	assert(err[0] && memchr(err, '\0', size));
-	/* it quotes what stands in a setting as it is; the log escapes it */
-	assert(role == ROLE_PRIORITY || role == ROLE_CERT_URI || role == ROLE_KEY_URI || !strchr(err, '\n'));
 }
 
 static void choose(struct tls_options *o, enum role role, const char *text)
 {
 	switch (role) {
 	case ROLE_CERT:
-		o->x509certfile = paths[OWN];
+		o->x509certfile = loading.path[LOADING_OWN];
 		break;
 	case ROLE_KEY:
-		o->x509keyfile = paths[OWN];
+		o->x509keyfile = loading.path[LOADING_OWN];
 		break;
 	case ROLE_CA:
-		o->x509cafile = paths[OWN];
+		o->x509cafile = loading.path[LOADING_OWN];
 		break;
 	case ROLE_PSK:
-		o->pskpasswd = paths[OWN];
+		o->pskpasswd = loading.path[LOADING_OWN];
 		break;
 	case ROLE_PRIORITY:
 		o->priority = text;
 		break;
 	case ROLE_PASSWORD:
-		o->x509keyfile = paths[ENCRYPTED_KEY];
-		o->key_password = paths[OWN];
+		o->x509keyfile = loading.path[ENCRYPTED_KEY];
+		o->key_password = loading.path[LOADING_OWN];
 		break;
 	case ROLE_ENCRYPTED_KEY:
-		o->x509keyfile = paths[OWN];
-		o->key_password = paths[PASSWORD];
+		o->x509keyfile = loading.path[LOADING_OWN];
+		o->key_password = loading.path[PASSWORD];
 		break;
 	case ROLE_CERT_URI:
 		o->x509certfile = text;
 		break;
 	default:
 		o->x509keyfile = text;
-		o->key_password = paths[PASSWORD];
+		o->key_password = loading.path[PASSWORD];
 	}
 }
 
@@ -141,26 +91,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	enum role role = fuzz_u8(&in) % ROLES;
 	struct tls_options o = {
-		.x509certfile = paths[CERT],
-		.x509keyfile = paths[KEY],
-		.x509cafile = paths[CA],
-		.pskpasswd = paths[PSK],
+		.x509certfile = loading.path[LOADING_CERT],
+		.x509keyfile = loading.path[LOADING_KEY],
+		.x509cafile = loading.path[LOADING_CA],
+		.pskpasswd = loading.path[PSK],
 		.verify_client = fuzz_u8(&in) % 3,
 	};
-	char *text = malloc(in.left + sizeof(TOKEN)), err[1024] = "";
+	char *text = malloc(in.left + sizeof(TOKEN)), err[LOADING_ERROR];
+	bool quoted = role == ROLE_PRIORITY || role == ROLE_CERT_URI || role == ROLE_KEY_URI;
 	struct tls *t;
 
 	assert(text);
 	/* where a name would do it is a URI: the fuzzer opens no other files */
 	sprintf(text, "%s%.*s", role == ROLE_PRIORITY ? "" : TOKEN, (int)in.left, (const char *)in.at);
 	text[strcspn(text, role == ROLE_PRIORITY ? "" : ",")] = '\0';
-	write_file(OWN, in.at, in.left);
+	loading_write(&loading, LOADING_OWN, in.at, in.left);
 	choose(&o, role, text);
-	t = tls_load(&o, shared, err, sizeof(err));
-	if (t)
-		check_tls(t);
-	else
-		check_error(role, err, sizeof(err));
+	t = loading_try(&loading, &o, err);
+	/* it quotes what stands in a setting as it is; the log escapes it */
+	assert(t || quoted || !strchr(err, '\n'));
+	tls_unref(t);
 	free(text);
 	return 0;
 }
