@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "conf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define UNIX_PREFIX "unix:"
+#define UNIX_PATH_MOST 107
 
 struct conf_text {
 	struct conf_text *next;
@@ -91,12 +95,47 @@ static unsigned listeners_of_all(const struct conf *c)
 	return sum;
 }
 
+/* 0, or -EINVAL with err. */
+static int check_path(const char *path, char *err, size_t err_size)
+{
+	size_t len = strlen(path);
+
+	if (len < 2 || (path[0] != '/' && path[0] != '@'))
+		snprintf(err, err_size, "\"" UNIX_PREFIX "%.120s\": an absolute path belongs there, or @name for an "
+			 "abstract address", path);
+	else if (len > UNIX_PATH_MOST)
+		snprintf(err, err_size, "\"" UNIX_PREFIX "%.120s\": a socket's path has at most %d bytes", path,
+			 UNIX_PATH_MOST);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+/* Each has room for so many. The number of them, or -errno with err. */
+static int find_listeners(struct conf *c, const char *text, struct conf_listener found[static CONF_LISTENERS_MOST],
+			  char *err, size_t err_size)
+{
+	struct addr addr[CONF_LISTENERS_MOST];
+	int n;
+
+	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
+		text += strlen(UNIX_PREFIX);
+		if (check_path(text, err, err_size) < 0)
+			return -EINVAL;
+		found[0] = (struct conf_listener){ .path = conf_keep(c, text) };
+		return found[0].path ? 1 : -ENOMEM;
+	}
+	n = addr_parse(text, CONF_PORT, addr, CONF_LISTENERS_MOST, err, err_size);
+	for (int i = 0; i < n; i++)
+		found[i] = (struct conf_listener){ .addr = addr[i] };
+	return n;
+}
+
 int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, struct conf_place place, char *err,
 		      size_t err_size)
 {
-	struct addr found[CONF_LISTENERS_MOST];
-	struct conf_listener *more;
-	int n = addr_parse(text, CONF_PORT, found, CONF_LISTENERS_MOST, err, err_size);
+	struct conf_listener found[CONF_LISTENERS_MOST], *more;
+	int n = find_listeners(c, text, found, err, err_size);
 
 	if (n < 0)
 		return n;
@@ -111,9 +150,34 @@ int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, 
 		return -ENOMEM;
 	}
 	s->listeners = more;
-	for (int i = 0; i < n; i++)
-		more[s->listener_count++] = (struct conf_listener){ found[i], place };
+	for (int i = 0; i < n; i++) {
+		found[i].place = place;
+		more[s->listener_count++] = found[i];
+	}
 	return 0;
+}
+
+bool conf_same_listener(const struct conf_listener *a, const struct conf_listener *b)
+{
+	if (a->path && b->path)
+		return strcmp(a->path, b->path) == 0;
+	return !a->path && !b->path && addr_equal(&a->addr, &b->addr);
+}
+
+const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT])
+{
+	static_assert(CONF_LISTENER_TEXT >= ADDR_TEXT_MAX && CONF_LISTENER_TEXT > sizeof(UNIX_PREFIX) + UNIX_PATH_MOST,
+		      "each fits");
+	if (!l->path)
+		return addr_format(&l->addr, buf);
+	snprintf(buf, CONF_LISTENER_TEXT, UNIX_PREFIX "%s", l->path);
+	return buf;
+}
+
+bool conf_connects(const struct conf_service *s)
+{
+	return s->answer.handler && (strcmp(s->answer.handler, "connect") == 0 ||
+				     (s->to && strcmp(s->answer.handler, "command") == 0));
 }
 
 const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT])

@@ -30,6 +30,7 @@ struct conf_place {
 
 struct conf_listener {
 	struct addr addr;
+	const char *path; /* of a unix datagram socket, "@name" in the abstract name space; NULL: it is UDP */
 	struct conf_place place;
 };
 
@@ -66,6 +67,9 @@ struct conf_service {
 	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
 	const char *pskpasswd, *psk_socket;
 	uint32_t psk_cache;     /* seconds */
+	/* of a service that connects: its servers, the name in their certificates, which of the PSKs is its own */
+	const char *to, *server_name, *psk_identity;
+	uint32_t connect_silence; /* seconds */
 	const char *priority;
 	const char *alpn;       /* protocols, with commas between */
 	uint32_t verify_client; /* enum verify_client of tls.h: none, optional, required */
@@ -109,11 +113,19 @@ struct conf_service *conf_add_service(struct conf *c, const char *name, struct c
 /* The same; routes of that service which were there before may move. NULL: out of memory. */
 struct conf_route *conf_add_route(struct conf *c, struct conf_service *s, const char *name, struct conf_place place);
 /*
- * Adds what addr_parse makes of text, for the service. 0, or -errno with err saying what is wrong and what is
+ * Adds what addr_parse makes of text, or a unix socket's "unix:/path", for the service. 0, or -errno with err saying what is wrong and what is
  * accepted, without the place.
  */
 int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, struct conf_place place, char *err,
 		      size_t err_size);
+
+/* The same place to listen on. */
+bool conf_same_listener(const struct conf_listener *a, const struct conf_listener *b);
+#define CONF_LISTENER_TEXT 128
+/* "127.0.0.1:4433", "unix:/path"; returns buf. */
+const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT]);
+/* Plain datagrams come in there, and leave as a DTLS client's: the handler is connect, or none is named beside to. */
+bool conf_connects(const struct conf_service *s);
 
 /* "FILE:LINE: ", or "" on the command line; returns buf. */
 const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT]);

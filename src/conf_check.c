@@ -50,20 +50,20 @@ static int check_name(const struct check *k, unsigned at)
 static int check_twice(const struct check *k, unsigned at, unsigned index)
 {
 	const struct conf_listener *l = &k->service->listeners[index];
-	char text[ADDR_TEXT_MAX], first[CONF_PLACE_TEXT];
+	char text[CONF_LISTENER_TEXT], first[CONF_PLACE_TEXT];
 
 	for (unsigned i = 0; i <= at; i++) {
 		const struct conf_service *s = k->conf->services[i];
 		unsigned n = i == at ? index : s->listener_count;
 
 		for (unsigned j = 0; j < n; j++) {
-			if (!l->addr.port || !addr_equal(&l->addr, &s->listeners[j].addr))
+			if ((!l->path && !l->addr.port) || !conf_same_listener(l, &s->listeners[j]))
 				continue;
 			if (!k->conf->file)
 				return fail(k, &l->place, "%s is given twice: leave one of them out",
-					    addr_format(&l->addr, text));
+					    conf_listener_text(l, text));
 			return fail(k, &l->place, "listen: %s is given twice, also at %sleave one of them out",
-				    addr_format(&l->addr, text), conf_place_text(&s->listeners[j].place, first));
+				    conf_listener_text(l, text), conf_place_text(&s->listeners[j].place, first));
 		}
 	}
 	return 0;
@@ -76,8 +76,14 @@ static int check_listeners(const struct check *k, unsigned at)
 	if (k->service->listener_count == 0)
 		return fail(k, &k->service->place,
 			    "it listens nowhere; give it an address, as: listen = \"*:%d\"", CONF_PORT);
-	for (unsigned i = 0; i < k->service->listener_count && rc == 0; i++)
+	for (unsigned i = 0; i < k->service->listener_count && rc == 0; i++) {
+		const struct conf_listener *l = &k->service->listeners[i];
+
+		if (l->path && !conf_connects(k->service))
+			return fail(k, &l->place, "unix:%s: DTLS is served on UDP only; a unix socket is for a service that "
+				    "connects: give it to = \"HOST:PORT\", or an address", l->path);
 		rc = check_twice(k, at, i);
+	}
 	return rc;
 }
 

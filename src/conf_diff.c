@@ -30,10 +30,10 @@ static void diff_settings(const struct diff *d, const char *of, enum setting_sco
 	}
 }
 
-static bool listens_on(const struct conf_service *s, const struct addr *a)
+static bool listens_on(const struct conf_service *s, const struct conf_listener *l)
 {
 	for (unsigned i = 0; i < s->listener_count; i++)
-		if (addr_equal(&s->listeners[i].addr, a))
+		if (conf_same_listener(&s->listeners[i], l))
 			return true;
 	return false;
 }
@@ -43,12 +43,12 @@ static void diff_listeners(const struct diff *d, const struct conf_service *s, c
 			   const char *how)
 {
 	for (unsigned i = 0; i < s->listener_count; i++) {
-		char line[LINE_MOST], text[ADDR_TEXT_MAX];
+		char line[LINE_MOST], text[CONF_LISTENER_TEXT];
 
-		if (listens_on(other, &s->listeners[i].addr))
+		if (listens_on(other, &s->listeners[i]))
 			continue;
 		snprintf(line, sizeof(line), "service %s: listen %s %s", s->name, how,
-			 addr_format(&s->listeners[i].addr, text));
+			 conf_listener_text(&s->listeners[i], text));
 		d->say(d->ctx, CONF_CHANGED, line);
 	}
 }

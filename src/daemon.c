@@ -267,14 +267,15 @@ static const char *expiry_gauge(const struct daemon *d, char *buf, size_t size)
 static void announce(const struct daemon *d, const struct change *c)
 {
 	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
-		char text[ADDR_TEXT_MAX];
+		char text[CONF_LISTENER_TEXT];
 		const struct service_config *s;
 
 		if (c->service[i] < 0)
 			continue;
 		s = &d->services.service[c->service[i]]->config;
-		log_notice("serving DTLS 1.2 on %s: %s%s%shandler %s, %u worker%s",
-			   addr_format(listeners_address(d->listeners, i), text), d->conf->file ? "service " : "",
+		log_notice("%s %s: %s%s%shandler %s, %u worker%s",
+			   s->uplink ? "carrying plain datagrams from" : "serving DTLS 1.2 on",
+			   listeners_text(d->listeners, i, text), d->conf->file ? "service " : "",
 			   d->conf->file ? s->name : "", d->conf->file ? ", " : "", s->handler->name, d->worker_count,
 			   d->worker_count == 1 ? "" : "s");
 	}

@@ -18,6 +18,7 @@
 #include "record.h"
 #include "serving.h"
 #include "steps.h"
+#include "tunnels.h"
 
 #define HOT_SESSIONS 4096     /* AEAD handle pairs kept: 6 MB with GCM at the most */
 #define COOL_EVERY_MS 1000    /* a quarter of them is looked at each time, whether it is still hot */
@@ -38,6 +39,7 @@ struct engine {
 	struct serving_news news;
 	struct admission admission;
 	struct peers peers;
+	struct tunnels tunnels;
 	struct backlog backlog;
 	struct steps steps;
 	bool from_backlog;   /* is the hello that is looked at */
@@ -220,8 +222,38 @@ static void on_datagram(struct engine *e, struct datagram *d)
 	}
 }
 
+/* Of a service that connects: whatever it is, it goes over a tunnel. */
+static bool is_local(const struct engine *e, uint32_t listener)
+{
+	const struct service *s = e->serving.services[listener];
+
+	return s && s->config.uplink;
+}
+
+static bool admits_local(const struct engine *e, uint32_t listener)
+{
+	return !e->draining && serving_at(&e->serving, listener);
+}
+
+static void take(struct engine *e, struct datagram *d)
+{
+	if (is_local(e, d->listener))
+		tunnels_datagram(&e->tunnels, &d->flow, d->listener, admits_local(e, d->listener), d->data, d->len);
+	else
+		on_datagram(e, d);
+}
+
+void engine_local(struct engine *e, uint32_t listener, const char *name, size_t name_len, const uint8_t *data,
+		  size_t len)
+{
+	if (is_local(e, listener))
+		tunnels_named(&e->tunnels, name, name_len, listener, admits_local(e, listener), data, len);
+}
+
 void engine_expect(const struct engine *e, const struct datagram *d, unsigned n)
 {
+	if (is_local(e, d->listener)) /* those of a batch are all of one listener */
+		return;
 	peers_expect(&e->peers, d, n);
 }
 
@@ -231,12 +263,12 @@ void engine_datagram(struct engine *e, struct datagram *d)
 	size_t left = d->len;
 
 	if (d->segment == 0 || d->segment >= left) {
-		on_datagram(e, d);
+		take(e, d);
 		return;
 	}
 	for (; left > 0; left -= one.len, one.data += one.len) {
 		one.len = left < d->segment ? left : d->segment;
-		on_datagram(e, &one);
+		take(e, &one);
 	}
 }
 
@@ -336,6 +368,7 @@ uint64_t engine_run(struct engine *e)
 	bool more, blocked;
 
 	more = peers_run(&e->peers);
+	more |= tunnels_run(&e->tunnels);
 	more |= peers_take_keys(&e->peers);
 	peers_take_steps(&e->peers);
 	run_backlog(e);
@@ -344,8 +377,9 @@ uint64_t engine_run(struct engine *e)
 	blocked = !txq_empty(&e->txq);
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
-		more |= serving_run(&e->serving, &e->peers, &e->news);
+		more |= serving_run(&e->serving, &e->peers, &e->tunnels, &e->news);
 		more |= e->draining && peers_drain(&e->peers);
+		more |= e->draining && tunnels_drain(&e->tunnels);
 	}
 	cool(e);
 	wait = trim(e);
@@ -358,6 +392,7 @@ uint64_t engine_run(struct engine *e)
 		return 0;
 	if (explain_wanted(&e->explain, &e->metrics))
 		wait = least(wait, e->cooled_at + COOL_EVERY_MS - now);
+	wait = least(wait, tunnels_wait(&e->tunnels, WAIT_MOST_MS));
 	return least(wait, peers_wait(&e->peers, WAIT_MOST_MS));
 }
 
@@ -372,7 +407,7 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s)
 struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64_t wall_s)
 {
 	struct engine *e = calloc(1, sizeof(*e));
-	int peers;
+	int peers, tunnels;
 
 	if (!e)
 		return NULL;
@@ -400,11 +435,14 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->peers.census = c->census;
 	e->admission.peers = &e->peers;
 	e->admission.census = c->census;
+	e->tunnels.env = &e->env;
+	e->tunnels.local = (struct tunnels_local){ c->local, c->ctx };
 	peers = peers_init(&e->peers, now_ms);
+	tunnels = tunnels_init(&e->tunnels, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };
-	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 || (c->upstream && !e->env.asks) ||
-	    backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
+	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 || tunnels < 0 ||
+	    (c->upstream && !e->env.asks) || backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
 		engine_free(e);
 		return NULL;
 	}
@@ -416,6 +454,7 @@ void engine_free(struct engine *e)
 	bus_clear(&e->bus);
 	backlog_destroy(&e->backlog);
 	peers_clear(&e->peers);
+	tunnels_clear(&e->tunnels);
 	psk_asks_free(e->env.asks);
 	if (e->env.cache)
 		record_cache_free(e->env.cache);
@@ -441,7 +480,7 @@ void engine_drain(struct engine *e)
 
 bool engine_drained(const struct engine *e)
 {
-	return e->draining && peers_none(&e->peers) && txq_empty(&e->txq);
+	return e->draining && peers_none(&e->peers) && tunnels_none(&e->tunnels) && txq_empty(&e->txq);
 }
 
 struct txq *engine_txq(struct engine *e)

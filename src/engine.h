@@ -36,6 +36,8 @@ struct engine_config {
 	void (*left)(void *ctx, unsigned listener);
 	/* So many calls of engine_apply have had their effect on all peers. */
 	void (*settled)(void *ctx, unsigned changes);
+	/* To a local peer on a unix socket; NULL: there are none. */
+	void (*local)(void *ctx, uint32_t listener, const char *name, size_t name_len, const void *data, size_t len);
 	void *ctx;
 };
 
@@ -58,6 +60,9 @@ void engine_time(struct engine *e, uint64_t now_ms, uint64_t wall_s);
 void engine_expect(const struct engine *e, const struct datagram *d, unsigned n);
 /* One datagram, or several of one peer. */
 void engine_datagram(struct engine *e, struct datagram *d);
+/* One from the unix socket of a service that connects; name: of the sender's socket. */
+void engine_local(struct engine *e, uint32_t listener, const char *name, size_t name_len, const uint8_t *data,
+		  size_t len);
 /* A turn of the loop begins: at most handshake_steps_per_turn expensive steps from here to the next call. */
 void engine_turn(struct engine *e);
 /* A letter that post brought. */

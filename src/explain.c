@@ -42,6 +42,12 @@ static const struct text {
 						"net.core.wmem_max, for unix sockets net.unix.max_dgram_qlen" },
 	[METRIC_psk_unanswered] = { LOG_WARNING_, "the program at the psk-socket is not there or too slow: see what it says; "
 						  "--psk-cache keeps answers for longer" },
+	[METRIC_connect_dropped] = { LOG_WARNING_, "too many came before their handshake was done, or it failed, which a line "
+						   "above tells of; the local programs have to say it again" },
+	[METRIC_connect_down] = { LOG_WARNING_, "a line above says how the remote server failed; it is tried again within a "
+						"minute, and datagrams are carried again as soon as it answers" },
+	[METRIC_connect_lost] = { LOG_WARNING_, "the local program reads more slowly than its server answers, or has gone: "
+						"raise net.unix.max_dgram_qlen" },
 	[METRIC_limited_memory] = { LOG_WARNING_, "memory ran out: lower --max-sessions and --max-handshakes, or give "
 						  "this machine or service more memory" },
 	[METRIC_session_closed_seq] = { LOG_NOTICE_, "a session may send 2^48 records: their clients have to connect "

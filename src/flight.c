@@ -110,6 +110,7 @@ int flight_push(struct flight *f, const uint8_t *data, size_t len)
 		case RECORD_CCS:
 			has_ccs = true;
 			continue;
+		case RECORD_HELLO: /* a client's */
 		case RECORD_HANDSHAKE:
 		case RECORD_ALERT:
 		case RECORD_PROTECTED:
@@ -247,6 +248,7 @@ static int pack(struct flight *f, size_t mtu, bool whole,
 	p.len = 0;
 	while (rc == 0 && f->sent < f->used) {
 		switch (classify_record(f->data, f->used, &f->sent, &r)) {
+		case RECORD_HELLO:
 		case RECORD_HANDSHAKE:
 			rc = packer_add_handshake(&p, &r);
 			break;

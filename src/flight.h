@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * flight: the server's current flight (RFC 6347 4.2.4), kept until the peer's answer, so that it can
+ * flight: our current flight (RFC 6347 4.2.4), server's or client's, kept until the peer's answer, so that it can
  * be sent again: packed into as few datagrams as the MTU allows, fragmented anew when the MTU
  * shrinks, with fresh record sequence numbers in epoch 0. Pure: datagrams leave through a callback.
  *
@@ -22,7 +22,7 @@
 
 struct flight;
 
-/* first_seq: sequence of the first epoch-0 record (RFC 6347 4.2.1: that of the ClientHello). */
+/* first_seq: sequence of the first epoch-0 record (a server's, by RFC 6347 4.2.1: that of the ClientHello). */
 struct flight *flight_new(uint64_t first_seq);
 void flight_free(struct flight *f);
 

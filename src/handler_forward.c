@@ -113,28 +113,10 @@ static int take_backend(struct forwarding *f, const struct forward *settings, un
 	return err;
 }
 
-static const char *advice_on(int err)
-{
-	switch (err) {
-	case -EDQUOT:
-		return "--forward-sockets are all taken: raise it, and the limit of open files";
-	case -EMFILE:
-	case -ENFILE:
-		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";
-	case -EADDRNOTAVAIL:
-		return "no local port is left: give --forward-source more addresses, widen the range "
-		       "net.ipv4.ip_local_port_range, or use unix sockets";
-	case -ENXIO:
-		return "the addresses of --forward-source are not this machine's any more: correct it, or give it them back";
-	default:
-		return "the system is short of memory: give it more, or lower --max-sessions";
-	}
-}
-
 static int explain_refusal(struct session *s, int err)
 {
 	metric_inc(session_env(s)->metrics, err == -EADDRNOTAVAIL ? METRIC_limited_ports : METRIC_limited_sockets);
-	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s", advice_on(err));
+	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s", upstream_advice(err));
 	return err;
 }
 

@@ -232,7 +232,7 @@ static void send_flight(struct handshake *h)
 static void resend_flight(struct handshake *h, bool asked)
 {
 	metric_inc(h->env->metrics, METRIC_flight_resent);
-	keys_reseal(h->session, h->out.flight, h->env->cache, h->env->scratch);
+	keys_reseal(h->session, h->out.flight, RECORD_CIPHER_NONE, h->env->cache, h->env->scratch);
 	retransmit_again(&h->out, asked, h->env->now, send_datagram, h);
 }
 
@@ -601,25 +601,11 @@ enum handshake_verdict handshake_tick(struct handshake *h)
 
 bool handshake_finish(struct handshake *h, struct handshake_result *out)
 {
-	enum record_cipher c = record_cipher_from_gnutls((int)gnutls_cipher_get(h->session));
-	struct record_direction in, outgoing;
-	uint64_t read_seq, write_seq;
-
 	memset(out, 0, sizeof(*out));
-	if (c == RECORD_CIPHER_NONE || !keys_take(h->session, true, c, &in, &read_seq) ||
-	    !keys_take(h->session, false, c, &outgoing, &write_seq)) {
+	if (!keys_record(h->session, h->finished_seq, &out->record)) {
 		fail_gnutls(h, GNUTLS_E_NO_CIPHER_SUITES);
 		return false;
 	}
-	/*
-	 * GnuTLS does not export its replay window. All that it has taken in epoch 1 is the Finished, so
-	 * everything else is new, also data that was sent before a Finished that had to be sent again.
-	 */
-	read_seq = (read_seq & ~DTLS_SEQ_MAX) | ((h->finished_seq + 1) & DTLS_SEQ_MAX);
-	record_init(&out->record, c, &in, read_seq, &outgoing, write_seq);
-	out->record.read_window = 1;
-	gnutls_memset(&in, 0, sizeof(in));
-	gnutls_memset(&outgoing, 0, sizeof(outgoing));
 	out->identity = tls_identity(h->session);
 	out->tls = h->tls;
 	tls_grant_take(tls_grants(h->tls), h->session, &out->grant);

@@ -22,6 +22,39 @@ bool keys_take(gnutls_session_t s, bool read, enum record_cipher c, struct recor
 	return true;
 }
 
+bool keys_record(gnutls_session_t s, uint64_t finished_seq, struct record_state *out)
+{
+	enum record_cipher c = record_cipher_from_gnutls((int)gnutls_cipher_get(s));
+	struct record_direction in, outgoing;
+	uint64_t read_seq, write_seq;
+
+	if (c == RECORD_CIPHER_NONE || !keys_take(s, true, c, &in, &read_seq) ||
+	    !keys_take(s, false, c, &outgoing, &write_seq))
+		return false;
+	read_seq = (read_seq & ~DTLS_SEQ_MAX) | ((finished_seq + 1) & DTLS_SEQ_MAX);
+	record_init(out, c, &in, read_seq, &outgoing, write_seq);
+	out->read_window = 1;
+	gnutls_memset(&in, 0, sizeof(in));
+	gnutls_memset(&outgoing, 0, sizeof(outgoing));
+	return true;
+}
+
+enum record_cipher keys_cipher_of_hello(const uint8_t *msg, size_t len)
+{
+	size_t id = DTLS_HANDSHAKE_HEADER + 2 + DTLS_RANDOM_SIZE; /* where the session ID's length is */
+	gnutls_cipher_algorithm_t cipher;
+	const uint8_t *suite;
+	unsigned char number[2];
+
+	if (len <= id || len < id + 1 + msg[id] + 2)
+		return RECORD_CIPHER_NONE;
+	suite = msg + id + 1 + msg[id];
+	for (size_t i = 0; gnutls_cipher_suite_info(i, number, NULL, &cipher, NULL, NULL); i++)
+		if (memcmp(number, suite, 2) == 0)
+			return record_cipher_from_gnutls((int)cipher);
+	return RECORD_CIPHER_NONE;
+}
+
 struct reseal {
 	gnutls_session_t session;
 	struct record_cache *cache;
@@ -30,23 +63,6 @@ struct reseal {
 	struct record_state state;
 	bool ready;
 };
-
-/* gnutls_cipher_get answers for what is read, which is not protected yet: the ServerHello names the suite. */
-static enum record_cipher cipher_of_hello(const struct record *r)
-{
-	size_t id = DTLS_HANDSHAKE_HEADER + 2 + DTLS_RANDOM_SIZE; /* where the session ID's length is */
-	gnutls_cipher_algorithm_t cipher;
-	const uint8_t *suite;
-	unsigned char number[2];
-
-	if (r->length <= id || r->length < id + 1 + r->body[id] + 2)
-		return RECORD_CIPHER_NONE;
-	suite = r->body + id + 1 + r->body[id];
-	for (size_t i = 0; gnutls_cipher_suite_info(i, number, NULL, &cipher, NULL, NULL); i++)
-		if (memcmp(number, suite, 2) == 0)
-			return record_cipher_from_gnutls((int)cipher);
-	return RECORD_CIPHER_NONE;
-}
 
 /* The state in which our next record would be protected; it reads our own, too. */
 static bool begin(struct reseal *z)
@@ -68,8 +84,9 @@ static void reseal_one(void *ctx, struct record *r)
 	uint8_t *plain = z->scratch + KEYS_SCRATCH / 2;
 	ssize_t len;
 
+	/* gnutls_cipher_get answers for what is read, which is not protected yet: the ServerHello names the suite */
 	if (r->kind == RECORD_HANDSHAKE && r->body[0] == DTLS_SERVER_HELLO)
-		z->cipher = cipher_of_hello(r);
+		z->cipher = keys_cipher_of_hello(r->body, r->length);
 	if (r->kind != RECORD_PROTECTED || size > KEYS_SCRATCH / 2)
 		return;
 	if (!z->ready)
@@ -82,9 +99,10 @@ static void reseal_one(void *ctx, struct record *r)
 		memcpy(r->header, z->scratch, size);
 }
 
-void keys_reseal(gnutls_session_t s, struct flight *f, struct record_cache *cache, uint8_t *scratch)
+void keys_reseal(gnutls_session_t s, struct flight *f, enum record_cipher c, struct record_cache *cache,
+		 uint8_t *scratch)
 {
-	struct reseal z = { .session = s, .cache = cache, .scratch = scratch, .cipher = RECORD_CIPHER_NONE };
+	struct reseal z = { .session = s, .cache = cache, .scratch = scratch, .cipher = c };
 	unsigned char number[8];
 
 	if (!flight_has_ccs(f))

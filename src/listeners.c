@@ -11,13 +11,15 @@
 #include "log.h"
 #include "steer.h"
 #include "udp.h"
+#include "unixdgram.h"
 
 #define SOCKET_BUFFER (4 * 1024 * 1024)
 
 enum state { FREE, SERVED, LEAVING };
 
 struct listener {
-	struct addr addr;         /* as it was configured */
+	struct conf_listener at;  /* as it was configured, the path a copy */
+	bool plain;               /* of a service that connects */
 	enum state state;
 	bool planned, opened;     /* by the plan under way */
 	atomic_uint left;         /* by so many workers */
@@ -45,8 +47,12 @@ struct listeners *listeners_new(unsigned workers, bool hello_lane)
 static void close_listener(struct listeners *l, struct listener *o)
 {
 	for (unsigned i = 0; i < 2 * l->workers; i++)
-		udp_close(&o->group[i]);
+		if (o->group[i].named)
+			unixdgram_close(o->group[i].fd, o->at.path);
+		else
+			udp_close(&o->group[i]);
 	free(o->group);
+	free((void *)(uintptr_t)o->at.path);
 	memset(o, 0, sizeof(*o));
 }
 
@@ -71,14 +77,34 @@ static void report_no_lane(struct listeners *l, const struct addr *a, int err)
 	l->told = true;
 }
 
+/* Its peers stay on one worker: it is that worker's alone. */
+static int open_named(struct listeners *l, struct listener *o, unsigned number, char *err, size_t err_size)
+{
+	struct udp_socket *s = &o->group[number % l->workers];
+	int fd = unixdgram_open(o->at.path, err, err_size);
+
+	for (unsigned i = 0; i < 2 * l->workers; i++)
+		o->group[i].fd = -1;
+	if (fd < 0)
+		return fd;
+	s->fd = fd;
+	s->listener = number;
+	s->named = true;
+	return 0;
+}
+
 static int open_group(struct listeners *l, struct listener *o, unsigned number, char *err, size_t err_size)
 {
+	bool lane = l->lane && !o->plain;
 	unsigned n = l->workers;
-	int rc = udp_open(o->group, l->lane ? 2 * n : n, &o->addr, number, SOCKET_BUFFER, SOCKET_BUFFER, err, err_size);
+	int rc;
 
+	if (o->at.path)
+		return open_named(l, o, number, err, err_size);
+	rc = udp_open(o->group, lane ? 2 * n : n, &o->at.addr, number, SOCKET_BUFFER, SOCKET_BUFFER, err, err_size);
 	if (rc < 0)
 		return rc;
-	if (!l->lane) {
+	if (!lane) {
 		for (unsigned i = n; i < 2 * n; i++)
 			o->group[i].fd = -1;
 		return 0;
@@ -92,21 +118,22 @@ static int open_group(struct listeners *l, struct listener *o, unsigned number, 
 	return 0;
 }
 
-static int open_listener(struct listeners *l, const struct addr *a, unsigned number, char *err, size_t err_size)
+static int open_listener(struct listeners *l, const struct conf_listener *c, bool plain, unsigned number, char *err,
+			 size_t err_size)
 {
 	struct listener *o = &l->listener[number];
-	int rc;
+	int rc = -ENOMEM;
 
-	o->addr = *a;
+	*o = (struct listener){ .at = *c, .plain = plain };
+	o->at.path = c->path ? strdup(c->path) : NULL;
 	o->group = calloc((size_t)2 * l->workers, sizeof(*o->group));
-	if (!o->group) {
-		snprintf(err, err_size, "out of memory");
-		return -ENOMEM;
-	}
-	rc = open_group(l, o, number, err, err_size);
+	snprintf(err, err_size, "out of memory");
+	if (o->group && (o->at.path || !c->path))
+		rc = open_group(l, o, number, err, err_size);
 	if (rc < 0) {
 		free(o->group);
-		o->group = NULL;
+		free((void *)(uintptr_t)o->at.path);
+		memset(o, 0, sizeof(*o));
 		return rc;
 	}
 	o->state = SERVED;
@@ -118,15 +145,15 @@ static int open_listener(struct listeners *l, const struct addr *a, unsigned num
 
 static int no_place(const struct conf_listener *c, int rc, const char *why, char *err, size_t err_size)
 {
-	char where[CONF_PLACE_TEXT], text[ADDR_TEXT_MAX];
+	char where[CONF_PLACE_TEXT], text[CONF_LISTENER_TEXT];
 
 	snprintf(err, err_size, "%scannot listen on %s: %s", conf_place_text(&c->place, where),
-		 addr_format(&c->addr, text), why);
+		 conf_listener_text(c, text), why);
 	return rc;
 }
 
 /* The number of an address, -errno. */
-static int place_address(struct listeners *l, const struct conf_listener *c, char *err, size_t err_size)
+static int place_address(struct listeners *l, const struct conf_listener *c, bool plain, char *err, size_t err_size)
 {
 	char where[CONF_PLACE_TEXT], why[300];
 	int found = -1, rc;
@@ -136,17 +163,20 @@ static int place_address(struct listeners *l, const struct conf_listener *c, cha
 
 		if (o->state == FREE && found < 0)
 			found = (int)i;
-		if (o->state == FREE || o->planned || !addr_equal(&o->addr, &c->addr))
+		if (o->state == FREE || o->planned || !conf_same_listener(&o->at, c))
 			continue;
 		if (o->state == LEAVING)
 			return no_place(c, -EBUSY, "it is about to be left, as you asked before; reload again", err,
 					err_size);
+		if (o->plain != plain)
+			return no_place(c, -EBUSY, "a service that connects and one that serves cannot take over from each "
+					"other; take it out, reload, and put it in anew", err, err_size);
 		o->planned = true;
 		return (int)i;
 	}
 	if (found < 0)
 		return no_place(c, -ENOSPC, "too many addresses are about to be left; reload again", err, err_size);
-	rc = open_listener(l, &c->addr, (unsigned)found, why, sizeof(why));
+	rc = open_listener(l, c, plain, (unsigned)found, why, sizeof(why));
 	if (rc < 0)
 		snprintf(err, err_size, "%s%s", conf_place_text(&c->place, where), why);
 	return rc < 0 ? rc : found;
@@ -159,7 +189,8 @@ int listeners_plan(struct listeners *l, const struct conf *c, int service[static
 		service[i] = -1;
 	for (unsigned i = 0; i < c->service_count; i++)
 		for (unsigned j = 0; j < c->services[i]->listener_count; j++) {
-			int n = place_address(l, &c->services[i]->listeners[j], err, err_size);
+			const struct conf_service *s = c->services[i];
+			int n = place_address(l, &s->listeners[j], conf_connects(s), err, err_size);
 
 			if (n < 0) {
 				listeners_undo(l);
@@ -205,10 +236,12 @@ void listeners_sockets(const struct listeners *l, unsigned worker, struct worker
 	}
 }
 
-const struct addr *listeners_address(const struct listeners *l, unsigned number)
+const char *listeners_text(const struct listeners *l, unsigned number, char buf[static CONF_LISTENER_TEXT])
 {
-	assert(l->listener[number].state != FREE);
-	return &l->listener[number].group[0].bound;
+	const struct listener *o = &l->listener[number];
+
+	assert(o->state != FREE);
+	return o->at.path ? conf_listener_text(&o->at, buf) : addr_format(&o->group[0].bound, buf);
 }
 
 void listeners_left(struct listeners *l, unsigned number)
@@ -220,11 +253,11 @@ void listeners_reap(struct listeners *l)
 {
 	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
 		struct listener *o = &l->listener[i];
-		char text[ADDR_TEXT_MAX];
+		char text[CONF_LISTENER_TEXT];
 
 		if (o->state != LEAVING || atomic_load(&o->left) < l->workers)
 			continue;
-		log_notice("no longer serving on %s", addr_format(&o->group[0].bound, text));
+		log_notice("no longer serving on %s", listeners_text(l, i, text));
 		close_listener(l, o);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * listeners: the addresses that the process serves, and their sockets: for each address one socket a worker and,
- * where the kernel takes the program that chooses (steer), as many for hellos. An address keeps its number from
+ * where the kernel takes the program that chooses (steer), as many for hellos; a service that connects gets none, and a unix socket is one worker's. An address keeps its number from
  * the time it is opened until the last worker has left it. The main thread's, but for listeners_left.
  */
 #ifndef DTLSD_LISTENERS_H
@@ -30,8 +30,8 @@ void listeners_commit(struct listeners *l); /* or keeps it, and takes away what 
 
 /* The sockets of what the plan opened, for one worker. */
 void listeners_sockets(const struct listeners *l, unsigned worker, struct worker_settings *s);
-/* The address that is served under that number. */
-const struct addr *listeners_address(const struct listeners *l, unsigned number);
+/* The address that is served under that number; returns buf. */
+const char *listeners_text(const struct listeners *l, unsigned number, char buf[static CONF_LISTENER_TEXT]);
 
 /* A worker does not use it any more. Thread-safe. */
 void listeners_left(struct listeners *l, unsigned number);

@@ -77,6 +77,22 @@
 	X(psk_asked, "pre-shared keys asked for at a psk-socket")                             \
 	X(psk_remembered, "of those that were wanted, not asked for as an answer was remembered") \
 	X(psk_unanswered, "handshakes that failed because a psk-socket did not answer")       \
+	X(connect_peers, "local peers that connect services took on")                         \
+	X(connect_done, "handshakes with remote servers finished")                            \
+	X(connect_resumed, "of these handshakes, resumed")                                    \
+	X(connect_failed, "handshakes with remote servers failed")                            \
+	X(connect_timeout, "of these failures, time-outs")                                    \
+	X(connect_renewed, "sessions made anew because their remote server was silent or refused") \
+	X(connect_closed_peer, "sessions that the remote server closed")                      \
+	X(connect_closed_idle, "local peers let go by the idle time-out")                     \
+	X(connect_out, "datagrams of local peers carried to remote servers")                  \
+	X(connect_in, "datagrams of remote servers carried to local peers")                   \
+	X(connect_held, "datagrams of local peers held until a handshake was done")           \
+	X(connect_dropped, "datagrams of local peers dropped: too many waited, or the handshake failed") \
+	X(connect_down, "datagrams of local peers dropped because the remote server had just failed") \
+	X(connect_too_large, "datagrams of local peers that were too large for a record")     \
+	X(connect_lost, "datagrams that the socket of a local peer did not take")             \
+	X(limited_connect, "local peers refused by the limits of their connect service")      \
 	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
 
 enum metric {

@@ -122,7 +122,10 @@ struct service *service_new(const struct service_config *c)
 	s->config = *c;
 	s->config.name = name;
 	s->config.routes = routes;
-	tls_ref(c->tls);
+	if (c->tls)
+		tls_ref(c->tls);
+	if (c->uplink)
+		uplink_ref(c->uplink);
 	standing_ref(c->standing);
 	if (c->forward.backends)
 		backends_ref(c->forward.backends);
@@ -142,6 +145,7 @@ void service_unref(struct service *s)
 		return;
 	tls_unref(s->config.tls); /* before the standing, which it points into */
 	standing_unref(s->config.standing);
+	uplink_unref(s->config.uplink);
 	backends_unref(s->config.forward.backends);
 	free_routes((struct service_route *)(uintptr_t)s->config.routes, s->config.route_count);
 	free(s);

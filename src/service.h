@@ -15,6 +15,7 @@
 #include "quota.h"
 #include "route.h"
 #include "tls.h"
+#include "uplink.h"
 
 /* What of a service stays over reloads: who is counted, and whose sessions can be resumed. Counted. */
 struct standing;
@@ -44,7 +45,9 @@ struct service_config {
 	uint64_t idle_timeout_ms; /* 0: never */
 	uint64_t handshake_timeout_ms;
 	size_t mtu;               /* UDP payload that flights are first cut for */
-	struct forward forward;   /* for the handler of that name; a reference is taken */
+	struct forward forward;   /* for the handler of that name, and the servers of an uplink; a reference is taken */
+	struct uplink *uplink;    /* a reference is taken. NULL: it serves DTLS; else it has no tls: it is a client */
+	uint64_t silence_ms;      /* of an uplink's server, after which its session is made anew; 0: never */
 	const struct service_route *routes; /* the first that matches comes before the handler above; copied */
 	unsigned route_count;
 };

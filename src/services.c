@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connects.h"
 #include "expiry.h"
 #include "forward.h"
 #include "handler.h"
@@ -16,11 +17,14 @@
 #include "tls.h"
 #include "upstream.h"
 
-static struct quota_limits limits_of(const struct conf_service *c)
+/* A service that connects is not counted in the census, and has the limits of the process for itself. */
+static struct quota_limits limits_of(const struct conf *conf, const struct conf_service *c)
 {
+	bool connects = conf_connects(c);
+
 	return (struct quota_limits){
-		.sessions = c->max_sessions,
-		.handshakes = c->max_handshakes,
+		.sessions = c->max_sessions || !connects ? c->max_sessions : conf->max_sessions,
+		.handshakes = c->max_handshakes || !connects ? c->max_handshakes : conf->max_handshakes,
 		.handshake_rate = c->handshake_rate,
 	};
 }
@@ -122,6 +126,9 @@ static const struct handler *find_handler(const struct subject *u)
 	if (!h)
 		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them", dashes,
 			 a->handler);
+	else if (h == &handler_connect) /* of a route: services do not ask */
+		snprintf(text, sizeof(text), "handler: connect is for whole services, which are clients then: give a "
+			 "service to = \"HOST:PORT\"");
 	else if (h == &handler_forward && !a->forward)
 		snprintf(text, sizeof(text), "%shandler: forward needs backends, as: %s", dashes,
 			 u->conf->file ? "forward = \"127.0.0.1:5683\"" : "--forward 127.0.0.1:5683");
@@ -181,7 +188,7 @@ static bool listens_at(const struct conf_service *s, const struct addr *a)
 }
 
 /* A mistyped port, as 5684 for 5683: records would come back as datagrams that are not DTLS. false: it is in the log. */
-static bool leads_elsewhere(const struct subject *u, const struct backends *b)
+static bool leads_elsewhere(const struct subject *u, const char *setting, const struct backends *b)
 {
 	char where[BACKEND_TEXT_MAX], text[BACKEND_TEXT_MAX + 100];
 
@@ -190,9 +197,9 @@ static bool leads_elsewhere(const struct subject *u, const struct backends *b)
 
 		if (!a->addr.family || !listens_at(u->service, &a->addr))
 			continue;
-		snprintf(text, sizeof(text), "%sforward: backend %s is where the service itself listens: name the server "
-			 "that is behind it", dashes_of(u), backend_format(a, where));
-		complain(u, "forward", text);
+		snprintf(text, sizeof(text), "%s%s: backend %s is where the service itself listens: name the server "
+			 "that is behind it", dashes_of(u), setting, backend_format(a, where));
+		complain(u, setting, text);
 		return false;
 	}
 	return true;
@@ -218,7 +225,7 @@ static bool make_forward(const struct subject *u, const struct forward *before, 
 	}
 	if (before && before->backends)
 		backends_inherit(out->backends, before->backends);
-	if (leads_elsewhere(u, out->backends))
+	if (leads_elsewhere(u, "forward", out->backends))
 		return true;
 	backends_unref(out->backends);
 	out->backends = NULL;
@@ -275,7 +282,7 @@ static void clear_routes(struct routes *r)
 static struct service *make_with(const struct subject *u, const struct service_config *old, const struct routes *routes)
 {
 	const struct conf_service *c = u->service;
-	const struct quota_limits limits = limits_of(c);
+	const struct quota_limits limits = limits_of(u->conf, c);
 	struct service_config config = {
 		.name = c->name,
 		.handler = find_handler(u),
@@ -302,6 +309,45 @@ static struct service *make_with(const struct subject *u, const struct service_c
 	return s;
 }
 
+/* One that connects. NULL: it is in the log. */
+static struct service *make_client(const struct subject *u, const struct service_config *old)
+{
+	const struct conf_service *c = u->service;
+	const struct quota_limits limits = limits_of(u->conf, c);
+	struct service_config config = {
+		.name = c->name,
+		.handler = &handler_connect,
+		.idle_timeout_ms = c->idle_timeout * UINT64_C(1000),
+		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
+		.mtu = c->mtu,
+	};
+	struct connects_error e;
+	struct service *s = NULL;
+
+	if (!connects_make(c, dashes_of(u), old, &config, &e)) {
+		complain(u, e.setting, e.text);
+	} else if (leads_elsewhere(u, "to", config.forward.backends) && find_sources(u, &config.forward.sources)) {
+		config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
+		s = config.standing ? service_new(&config) : NULL;
+		if (!s)
+			complain(u, NULL, "out of memory");
+	}
+	uplink_unref(config.uplink);
+	standing_unref(config.standing);
+	backends_unref(config.forward.backends);
+	return s;
+}
+
+static bool check_server(const struct subject *u)
+{
+	struct connects_error e;
+
+	if (connects_none(u->service, dashes_of(u), &e))
+		return true;
+	complain(u, e.setting, e.text);
+	return false;
+}
+
 /* NULL: it is in the log. */
 static struct service *make(const struct conf *conf, const struct conf_service *c, const struct services *before)
 {
@@ -310,6 +356,10 @@ static struct service *make(const struct conf *conf, const struct conf_service *
 	struct service *s = NULL;
 	struct routes routes;
 
+	if (conf_connects(c))
+		return make_client(&u, old);
+	if (!check_server(&u))
+		return NULL;
 	if (make_routes(conf, c, old, &routes))
 		s = make_with(&u, old, &routes);
 	clear_routes(&routes);
@@ -375,6 +425,21 @@ struct watch *services_watch(const struct conf *c, const struct watch_config *co
 	return w;
 }
 
+/* What a service's files hold now, into config. false: they are no good, which is in the log. */
+static bool load_again(const struct subject *u, struct service_config *config)
+{
+	struct connects_error e;
+
+	if (!config->uplink) {
+		config->tls = load(u, standing_tls(config->standing));
+		return config->tls != NULL;
+	}
+	config->uplink = connects_uplink(u->service, dashes_of(u), config->uplink, &e);
+	if (!config->uplink)
+		complain(u, e.setting, e.text);
+	return config->uplink != NULL;
+}
+
 /* NULL: out of memory. */
 static struct service *renew(const struct conf *c, unsigned index, struct service *s, bool *different)
 {
@@ -382,14 +447,14 @@ static struct service *renew(const struct conf *c, unsigned index, struct servic
 	struct service_config config = s->config;
 	struct service *made;
 
-	config.tls = load(&u, standing_tls(config.standing));
-	if (!config.tls) {
+	if (!load_again(&u, &config)) {
 		log_warning("service %s: its files have changed and are no good: what was read before stays in force until "
 			    "they change again", config.name);
 		return service_ref(s);
 	}
 	made = service_new(&config);
 	tls_unref(config.tls);
+	uplink_unref(config.uplink);
 	if (made)
 		log_notice("service %s: its files have changed: new handshakes use what is in them now", config.name);
 	*different = true;
@@ -420,16 +485,21 @@ bool services_renew(struct services *out, const struct conf *c, const struct ser
 void services_limit(const struct services *s, const struct conf *c)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		const struct quota_limits limits = limits_of(c->services[i]);
+		const struct quota_limits limits = limits_of(c, c->services[i]);
 
 		quota_set_limits(service_quota(s->service[i]), &limits);
 	}
 }
 
+static const struct expiry *expiry_of(const struct service_config *c)
+{
+	return c->uplink ? tls_client_expiry(uplink_tls(c->uplink)) : tls_expiry(c->tls);
+}
+
 void services_warn(const struct services *s, uint64_t before, uint64_t now)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		expiry_warn(tls_expiry(s->service[i]->config.tls), before, now);
+		expiry_warn(expiry_of(&s->service[i]->config), before, now);
 }
 
 uint64_t services_expiry(const struct services *s)
@@ -437,7 +507,7 @@ uint64_t services_expiry(const struct services *s)
 	uint64_t first = UINT64_MAX;
 
 	for (unsigned i = 0; i < s->count; i++) {
-		uint64_t one = expiry_first(tls_expiry(s->service[i]->config.tls));
+		uint64_t one = expiry_first(expiry_of(&s->service[i]->config));
 
 		first = one < first ? one : first;
 	}

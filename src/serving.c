@@ -7,7 +7,7 @@
 static bool compatible(const struct service *a, const struct service *b)
 {
 	return a && b && a->config.handler == b->config.handler && a->config.standing == b->config.standing &&
-	       service_same_routes(&a->config, &b->config);
+	       a->config.uplink == b->config.uplink && service_same_routes(&a->config, &b->config);
 }
 
 static void serve(struct serving *v, unsigned listener, struct service *s)
@@ -28,7 +28,7 @@ static void change(struct serving *v, unsigned listener, struct service *fresh)
 		v->leaving[listener] = true;
 		return;
 	}
-	if (now && tls_trust_differs(now->config.tls, fresh->config.tls))
+	if (now && now->config.tls && tls_trust_differs(now->config.tls, fresh->config.tls))
 		v->recheck[listener] = true;
 	serve(v, listener, fresh);
 }
@@ -38,6 +38,7 @@ void serving_apply(struct serving *v, struct service *const services[static LIST
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
 		change(v, i, services[i]);
 	v->sweep = (struct peers_sweep){ .handshakes_done = false };
+	v->tunnels_begun = v->tunnels_done = false;
 	v->changes++;
 }
 
@@ -60,10 +61,14 @@ static void complete(struct serving *v, const struct serving_news *news)
 	news->settled(news->ctx, changes);
 }
 
-bool serving_run(struct serving *v, struct peers *p, const struct serving_news *news)
+bool serving_run(struct serving *v, struct peers *p, struct tunnels *t, const struct serving_news *news)
 {
 	if (v->changes == 0)
 		return false;
+	if (!v->tunnels_done) {
+		v->tunnels_done = !tunnels_sweep(t, &v->tunnels_begun, v->leaving);
+		return true;
+	}
 	if (!v->sweep.sessions_done) {
 		peers_sweep(p, &v->sweep, v->leaving, v->recheck);
 		return true; /* be it only for what was said to leave */

@@ -12,6 +12,7 @@
 #include "datagram.h"
 #include "peers.h"
 #include "service.h"
+#include "tunnels.h"
 
 struct serving { /* begins all zero */
 	struct service *services[LISTENERS_MOST]; /* NULL: none */
@@ -20,6 +21,7 @@ struct serving { /* begins all zero */
 	bool recheck[LISTENERS_MOST]; /* who came in before might not come in now */
 	unsigned changes; /* that a round over the peers is due or under way for */
 	struct peers_sweep sweep;
+	bool tunnels_begun, tunnels_done; /* the same over local peers */
 };
 
 /* From now on, by listener; takes references. */
@@ -35,7 +37,7 @@ struct serving_news {
 	void *ctx;
 };
 /* A piece of what a change brings about; only while all that was said before has left. True: there is more. */
-bool serving_run(struct serving *v, struct peers *p, const struct serving_news *news);
+bool serving_run(struct serving *v, struct peers *p, struct tunnels *t, const struct serving_news *news);
 void serving_clear(struct serving *v); /* after the peers are gone */
 
 #endif

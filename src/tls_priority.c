@@ -88,7 +88,7 @@ static bool subtract_ciphers(gnutls_priority_t p, char *text, size_t size)
 	return room;
 }
 
-/* Every key exchange for which the service has neither a certificate nor PSKs. false: no room. */
+/* Every key exchange for which there are neither certificates nor PSKs. false: no room. */
 static bool subtract_kxs(gnutls_priority_t p, const struct tls_wish *w, char *text, size_t size)
 {
 	const unsigned *kxs;
@@ -96,7 +96,7 @@ static bool subtract_kxs(gnutls_priority_t p, const struct tls_wish *w, char *te
 	bool room = true;
 
 	for (int i = 0; i < count && room; i++)
-		if (kx_of_psk(kxs[i]) ? w->psks == NULL : w->cert_count == 0)
+		if (kx_of_psk(kxs[i]) ? w->psks == NULL : w->cert_count == 0 && !w->verifies)
 			room = subtract(text, size, gnutls_kx_get_name((gnutls_kx_algorithm_t)kxs[i]));
 	return room;
 }

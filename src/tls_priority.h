@@ -5,6 +5,8 @@
 #ifndef DTLSD_TLS_PRIORITY_H
 #define DTLSD_TLS_PRIORITY_H
 
+#include <stdbool.h>
+
 #include <gnutls/gnutls.h>
 
 #include "tls_cert.h"
@@ -24,7 +26,8 @@ struct tls_wish {
 	const char *dashes;    /* before the names of options in messages */
 	const struct tls_cert *certs;
 	unsigned cert_count;
-	const char *psks;      /* the file or socket that has them; NULL: there are no PSKs to serve */
+	const char *psks;      /* the file or socket that has them; NULL: there are no PSKs */
+	bool verifies;         /* of a client: the server shows a certificate */
 };
 
 /*

@@ -19,6 +19,7 @@ struct udp_socket {
 	uint32_t listener;
 	struct addr bound;   /* with the port that the kernel chose, if it was 0 */
 	bool wildcard;       /* packet info is needed to know and to choose our address */
+	bool named;          /* a unix datagram socket (unixdgram.h), which nothing here is for */
 	bool hellos;         /* the lane of ClientHellos (steer.h) */
 	bool gro, gso;       /* what the kernel agreed to; gso is cleared when it refuses later */
 	uint32_t kernel_drops; /* last SO_RXQ_OVFL value */

@@ -205,6 +205,24 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 	return err;
 }
 
+const char *upstream_advice(int err)
+{
+	switch (err) {
+	case -EDQUOT:
+		return "--forward-sockets are all taken: raise it, and the limit of open files";
+	case -EMFILE:
+	case -ENFILE:
+		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";
+	case -EADDRNOTAVAIL:
+		return "no local port is left: give --forward-source more addresses, widen the range "
+		       "net.ipv4.ip_local_port_range, or use unix sockets";
+	case -ENXIO:
+		return "the addresses of --forward-source are not this machine's any more: correct it, or give it them back";
+	default:
+		return "the system is short of memory: give it more, or lower --max-sessions";
+	}
+}
+
 /* An entry stays: it goes to the end of those that do. What was before it is gone or has moved up already. */
 static void keep(struct upstream *u, unsigned *kept, uint32_t *used, const struct entry *e)
 {

@@ -57,6 +57,7 @@ int upstream_fd(const struct upstream *u); /* readable: upstream_run has somethi
  */
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
 		  const struct sources *from, const struct upstream_owner *owner);
+const char *upstream_advice(int err); /* on each of these: why, and what to do */
 /* Whether sockets could come from there: 0, or as above. */
 int upstream_try_source(const struct addr *a);
 void upstream_close(struct upstream *u, struct upstream_socket *s);

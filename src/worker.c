@@ -15,9 +15,12 @@
 #include "log.h"
 #include "mailbox.h"
 #include "txq.h"
+#include "unixdgram.h"
 
 /* Batches of records taken from one socket before the others and the timers get their turn; of hellos it is one. */
 #define BATCHES_A_TURN 4
+#define LOCAL_A_TURN 64      /* datagrams from a unix socket */
+#define LOCAL_SIZE (64 * 1024) /* what is larger than that is larger than any record */
 
 /* Of what is ready in one turn of the loop, records are served first, hellos last. */
 enum { PRIORITY_HELLOS = -1, PRIORITY_OTHERS = 0, PRIORITY_RECORDS = 1 };
@@ -48,6 +51,7 @@ struct worker {
 	struct worker_config config;
 	struct engine *engine;
 	struct udp_rx *rx;
+	uint8_t *local;          /* LOCAL_SIZE bytes for a datagram from a unix socket */
 	struct upstream *upstream;
 	ev_io answers; /* from backends */
 	struct ev_loop *loop;
@@ -177,6 +181,33 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	end_turn(w);
 }
 
+static void receive_local(void *ctx, const char *name, size_t name_len, const uint8_t *data, size_t len)
+{
+	struct port *p = ctx;
+
+	engine_local(p->worker->engine, (uint32_t)(p - p->worker->ports), name, name_len, data, len);
+}
+
+static void on_local(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct port *p = io->data;
+	struct worker *w = p->worker;
+
+	(void)loop;
+	(void)events;
+	set_time(w);
+	unixdgram_recv(w->sockets[p - w->ports].fd, w->local, LOCAL_SIZE, LOCAL_A_TURN, engine_metrics(w->engine),
+		       receive_local, p);
+	end_turn(w);
+}
+
+static void send_local(void *ctx, uint32_t listener, const char *name, size_t name_len, const void *data, size_t len)
+{
+	struct worker *w = ctx;
+
+	unixdgram_send(w->sockets[listener].fd, engine_metrics(w->engine), name, name_len, data, len);
+}
+
 static void on_hellos(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct port *p = io->data;
@@ -257,7 +288,7 @@ static void watch(struct worker *w, unsigned listener, const struct worker_setti
 	*hellos = s->hello_sockets[listener];
 	p->worker = w;
 	p->readable.data = p->writable.data = p->hellos.data = p;
-	ev_io_init(&p->readable, on_readable, socket->fd, EV_READ);
+	ev_io_init(&p->readable, socket->named ? on_local : on_readable, socket->fd, EV_READ);
 	ev_io_init(&p->writable, on_writable, socket->fd, EV_WRITE);
 	ev_set_priority(&p->readable, PRIORITY_RECORDS);
 	ev_io_start(w->loop, &p->readable);
@@ -292,7 +323,7 @@ static void change(struct worker *w, const struct worker_settings *s)
 {
 	engine_apply(w->engine, &s->engine);
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
-		if (s->engine.services[i] && w->sockets[i].fd < 0)
+		if (s->engine.services[i] && w->sockets[i].fd < 0 && s->sockets[i].fd >= 0)
 			watch(w, i, s);
 }
 
@@ -411,18 +442,20 @@ struct worker *worker_new(const struct worker_config *c)
 	w->config.engine.post = post;
 	w->config.engine.flush = flush;
 	w->config.engine.left = left;
+	w->config.engine.local = send_local;
 	w->config.engine.settled = settled;
 	w->config.engine.ctx = w;
 	mailbox_init(&w->letters, wake, w);
 	mailbox_init(&w->orders, wake, w);
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	w->rx = udp_rx_new();
+	w->local = malloc(LOCAL_SIZE);
 	w->upstream = upstream_new(c->upstreams);
 	w->config.engine.upstream = w->upstream;
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
 		w->sockets[i].fd = w->hello_sockets[i].fd = -1;
 	w->engine = engine_new(&w->config.engine, clock_mono_ms(), clock_wall_s());
-	if (!w->loop || !w->rx || !w->upstream || !w->engine) {
+	if (!w->loop || !w->rx || !w->local || !w->upstream || !w->engine) {
 		worker_free(w);
 		return NULL;
 	}
@@ -482,6 +515,7 @@ void worker_free(struct worker *w)
 	mailbox_destroy(&w->orders);
 	if (w->rx)
 		udp_rx_free(w->rx);
+	free(w->local);
 	if (w->loop)
 		ev_loop_destroy(w->loop);
 	free(w);

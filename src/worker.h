@@ -17,7 +17,7 @@ struct worker;
 
 struct worker_config {
 	struct upstream_limit *upstreams; /* of all workers; borrowed */
-	struct engine_config engine; /* post, flush, left, settled, ctx and upstream are filled in here */
+	struct engine_config engine; /* post, flush, left, settled, local, ctx and upstream are filled in here */
 	struct worker **all;         /* engine.count workers, complete before the first is started; borrowed */
 	void (*done)(void *ctx);     /* called in the worker's thread as its last act */
 	/* The listener that was taken away is not used any more: its sockets may be closed. In the worker's thread. */

@@ -18,6 +18,7 @@ import contextlib
 import os
 import random
 import re
+import select
 import shlex
 import signal
 import socket
@@ -176,6 +177,15 @@ class Process:
 
     def transcript(self):
         return [f"--- {shlex.join(self.argv)}"] + self.text.splitlines()[-60:]
+
+
+def readable(sockets, timeout=None):
+    """Which of these have something, after so many seconds at the latest. As select, but of any number of files."""
+    poll = select.poll()
+    for s in sockets:
+        poll.register(s, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll(None if timeout is None else max(0, timeout) * 1000)}
+    return [s for s in sockets if s.fileno() in ready]
 
 
 def free_port():

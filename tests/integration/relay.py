@@ -11,10 +11,11 @@ import contextlib
 import heapq
 import itertools
 import random
-import select
 import socket
 import threading
 import time
+
+from harness import readable
 
 
 IP_UDP = 28
@@ -111,7 +112,7 @@ class Relay:
                 wait = None
                 if self.later:
                     wait = max(0, self.later[0][0] - time.monotonic())
-                ready = select.select([self.lower, self.upper, self.woken], [], [], wait)[0]
+                ready = readable([self.lower, self.upper, self.woken], wait)
                 if self.lower in ready:
                     datagram, self.client = self.lower.recvfrom(65536)
                     self._take("up", datagram)

@@ -337,7 +337,7 @@ def _(t):
     text = re.sub(r"^#(?=[a-z\t}])", "", sample(), flags=re.MULTILINE)
     p = t.process([DTLSD, "--check", "--config", put(t, text)])
     check_equal(p.wait(), 0, "exit status")
-    p.expect("all is well: 3 services")
+    p.expect("all is well: 5 services")
     with open(os.path.join(os.environ.get("top_srcdir", TOP), "man", "dtlsd.conf.5"), encoding="ascii") as f:
         manual = set(re.findall(r"^\.It Cm ([a-z0-9-]+) =", f.read(), re.MULTILINE))
     shown = set(re.findall(r"^\t*([a-z0-9-]+) =", text, re.MULTILINE))

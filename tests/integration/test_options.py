@@ -55,7 +55,7 @@ NUMBERS = {
     "workers": (0, 256), "idle-timeout": (0, 31536000), "handshake-timeout": (1, 3600),
     "max-sessions": (1, 100000000), "max-handshakes": (1, 10000000), "handshake-steps-per-turn": (0, 10000),
     "max-sessions-per-address": (0, 100000000), "handshake-rate": (0, 10000000), "mtu": (228, 16384),
-    "cookie-lifetime": (1, 86400), "drain-time": (1, 3600),
+    "cookie-lifetime": (1, 86400), "drain-time": (1, 3600), "connect-silence": (0, 86400),
 }
 
 
@@ -253,7 +253,7 @@ def _(t):
     check_equal(status, 0, "exit status")
     for option in [*NUMBERS, "handler", "x509certfile", "x509keyfile", "x509cafile", "x509crlfile", "verify-client",
                    "ocsp-response", "key-password", "allowed-names", "allowed-fingerprints", "pskpasswd", "priority",
-                   "alpn", "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
+                   "alpn", "to", "server-name", "psk-identity", "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
                    "help", "version"]:
         check(re.search(rf"--{option}\b", text), f"--{option} is not in the help")
     check(all(len(line) <= 130 for line in text.splitlines()), "a line is too long")

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * uplink: what the clients of a connect service share towards its servers: credentials, and of each server the session
+ * that they all resume, how many handshakes are under way and how it has failed lately. Outlives reloads that do not
+ * change whom they talk to. Counted; shared by the workers (mutex; asked only around handshakes).
+ */
+#ifndef DTLSD_UPLINK_H
+#define DTLSD_UPLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <gnutls/gnutls.h>
+
+#include "addr.h"
+#include "tls_client.h"
+
+/* A server's ticket may live longer, but what was verified is verified anew after so long. */
+#define UPLINK_SAVED_MS (60 * 60 * 1000)
+
+struct uplink;
+struct uplink *uplink_new(struct tls_client *tls); /* a reference is taken. NULL: out of memory */
+struct uplink *uplink_ref(struct uplink *u);
+void uplink_unref(struct uplink *u); /* NULL is fine */
+struct tls_client *uplink_tls(const struct uplink *u);
+
+/* Handshakes with one server at a time: it might take us for a flood, or be kept busy by us alone. */
+#define UPLINK_DIALS 64
+
+enum uplink_verdict {
+	UPLINK_GO,   /* uplink_dialed or uplink_failed is due */
+	UPLINK_WAIT, /* there are UPLINK_DIALS, or the first is about to say whether sessions are resumed: ask again soon */
+	UPLINK_DOWN  /* the server has failed lately */
+};
+/* May a handshake with that server begin? saved: a copy of the session to resume, size 0: none. */
+enum uplink_verdict uplink_may_dial(struct uplink *u, const struct addr *server, uint64_t now_ms,
+				    gnutls_datum_t *saved);
+void uplink_forget(gnutls_datum_t *saved); /* wipes and frees it */
+/*
+ * It is done; saved: the session that it left, size 0: none, it was resumed or the server keeps none. Copied. true: the
+ * server had failed before.
+ */
+bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_datum_t *saved, bool resumed,
+		   uint64_t now_ms);
+enum uplink_failure {
+	UPLINK_OURS,    /* it was given up, which says nothing about the server */
+	UPLINK_SILENT,  /* it refused, or nothing came */
+	UPLINK_ANSWERED /* it spoke, and no session came of it */
+};
+/* It came to nothing. */
+void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_failure why, uint64_t began_ms,
+		   uint64_t now_ms);
+
+/*
+ * How often a server of these has not known a session any more that it had left to be resumed: it was restarted, as a
+ * rule, and knows none of those from before.
+ */
+unsigned uplink_forgetful(const struct uplink *u);
+/* The same of one server. */
+unsigned uplink_forgotten(struct uplink *u, const struct addr *server);
+
+#endif

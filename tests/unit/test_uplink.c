@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* uplink and tls_client: what the clients of one service share. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "redial.h"
+#include "tls_client.h"
+#include "tls_world.h"
+#include "uplink.h"
+
+static const struct addr SERVER = { .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, .port = 4433, .family = AF_INET };
+static const struct addr OTHER = { .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, .port = 4434, .family = AF_INET };
+
+static struct tls_client_options by_ca(void)
+{
+	return (struct tls_client_options){ .to = "localhost:4433", .x509cafile = path("ca.pem"), .dashes = "--" };
+}
+
+static struct tls_client *load_client(const struct tls_client_options *o)
+{
+	struct tls_client *t = tls_client_load(o, world_err, sizeof(world_err));
+
+	if (!t)
+		fail_msg("%s", world_err);
+	return t;
+}
+
+static struct uplink *make_uplink(void)
+{
+	const struct tls_client_options o = by_ca();
+	struct tls_client *t = load_client(&o);
+	struct uplink *u = uplink_new(t);
+
+	tls_client_unref(t);
+	assert_non_null(u);
+	return u;
+}
+
+static enum uplink_verdict ask(struct uplink *u, const struct addr *a, uint64_t now, size_t *saved_size)
+{
+	gnutls_datum_t saved = { NULL, 0 };
+	enum uplink_verdict v = uplink_may_dial(u, a, now, &saved);
+
+	*saved_size = saved.size;
+	uplink_forget(&saved);
+	return v;
+}
+
+static void end(struct uplink *u, const char *saved, bool resumed, uint64_t now)
+{
+	const gnutls_datum_t d = { (unsigned char *)(uintptr_t)saved, (unsigned)strlen(saved) };
+
+	uplink_dialed(u, &SERVER, &d, resumed, now);
+}
+
+static void the_first_goes_alone_and_all_others_resume_what_it_left(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	assert_int_equal(size, 0);
+	assert_int_equal(ask(u, &SERVER, 2, &size), UPLINK_WAIT);
+	assert_int_equal(ask(u, &OTHER, 2, &size), UPLINK_GO); /* another server is another matter */
+	end(u, "session", false, 3);
+	for (unsigned i = 0; i < UPLINK_DIALS; i++) {
+		assert_int_equal(ask(u, &SERVER, 4, &size), UPLINK_GO);
+		assert_int_equal(size, 7);
+	}
+	assert_int_equal(ask(u, &SERVER, 4, &size), UPLINK_WAIT);
+	end(u, "", true, 5);
+	assert_int_equal(ask(u, &SERVER, 6, &size), UPLINK_GO);
+	uplink_unref(u);
+}
+
+static void a_server_that_keeps_no_sessions_is_dialed_by_many_all_the_same(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	end(u, "", false, 2);
+	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+	assert_int_equal(uplink_forgetful(u), 0);
+	uplink_unref(u);
+}
+
+static void a_session_is_resumed_for_an_hour(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	end(u, "session", false, 10);
+	assert_int_equal(ask(u, &SERVER, 10 + UPLINK_SAVED_MS - 1, &size), UPLINK_GO);
+	assert_int_equal(size, 7);
+	end(u, "newer ticket", true, 10 + UPLINK_SAVED_MS - 1);
+	assert_int_equal(ask(u, &SERVER, 10 + UPLINK_SAVED_MS, &size), UPLINK_GO);
+	assert_int_equal(size, 0);
+	uplink_unref(u);
+}
+
+static void a_server_that_does_not_know_its_session_has_forgotten_the_others(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	end(u, "session", false, 2);
+	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+	end(u, "", true, 4);
+	assert_int_equal(uplink_forgetful(u), 0);
+	assert_int_equal(ask(u, &SERVER, 5, &size), UPLINK_GO);
+	end(u, "another", false, 6);
+	assert_int_equal(uplink_forgetful(u), 1);
+	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
+	assert_int_equal(uplink_forgotten(u, &OTHER), 0);
+	uplink_unref(u);
+}
+
+static void who_fails_lets_the_next_one_find_out(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	uplink_failed(u, &SERVER, UPLINK_OURS, 1, 2);
+	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+	uplink_failed(u, &SERVER, UPLINK_SILENT, 3, 4);
+	assert_int_equal(ask(u, &SERVER, 5, &size), UPLINK_DOWN);
+	assert_int_equal(ask(u, &OTHER, 5, &size), UPLINK_GO);
+	assert_int_equal(ask(u, &SERVER, 4 + REDIAL_FIRST_MS, &size), UPLINK_GO);
+	assert_true(uplink_dialed(u, &SERVER, &(gnutls_datum_t){ NULL, 0 }, false, 600));
+	uplink_unref(u);
+}
+
+static void a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
+	end(u, "session", false, 2);
+	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+	uplink_failed(u, &SERVER, UPLINK_SILENT, 3, 4);
+	assert_int_equal(ask(u, &SERVER, 4 + REDIAL_FIRST_MS, &size), UPLINK_GO);
+	assert_int_equal(size, 7); /* who was silent may have been away */
+	uplink_failed(u, &SERVER, UPLINK_ANSWERED, 4 + REDIAL_FIRST_MS, 1000);
+	assert_int_equal(ask(u, &SERVER, 1000 + 2 * REDIAL_FIRST_MS, &size), UPLINK_GO);
+	assert_int_equal(size, 0);
+	uplink_unref(u);
+}
+
+static void clients_are_the_same_while_whom_they_talk_to_is(void **state)
+{
+	struct tls_client_options o = by_ca();
+	struct tls_client *one = load_client(&o), *two = load_client(&o), *three, *four;
+
+	(void)state;
+	assert_true(tls_client_same(one, two));
+	o.server_name = "elsewhere";
+	three = load_client(&o);
+	assert_false(tls_client_same(one, three));
+	o = by_ca();
+	o.x509cafile = path("foreign-ca.pem");
+	four = load_client(&o);
+	assert_false(tls_client_same(one, four));
+	tls_client_unref(one);
+	tls_client_unref(two);
+	tls_client_unref(three);
+	tls_client_unref(four);
+}
+
+static void the_name_is_that_of_the_server_where_none_is_given(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "localhost:4433", "localhost" }, { " localhost:1*3", "localhost" }, { "a.example.:1", "a.example" },
+		{ "192.0.2.1:5", "192.0.2.1" }, { "[2001:db8::1]:5", "2001:db8::1" }, { "[fe80::1%lo]:5", "fe80::1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tls_client_options o = by_ca();
+		struct tls_client *t;
+
+		o.to = cases[i][0];
+		t = load_client(&o);
+		assert_string_equal(tls_client_name(t), cases[i][1]);
+		tls_client_unref(t);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_goes_alone_and_all_others_resume_what_it_left),
+		cmocka_unit_test(a_server_that_keeps_no_sessions_is_dialed_by_many_all_the_same),
+		cmocka_unit_test(a_session_is_resumed_for_an_hour),
+		cmocka_unit_test(a_server_that_does_not_know_its_session_has_forgotten_the_others),
+		cmocka_unit_test(who_fails_lets_the_next_one_find_out),
+		cmocka_unit_test(a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again),
+		cmocka_unit_test(clients_are_the_same_while_whom_they_talk_to_is),
+		cmocka_unit_test(the_name_is_that_of_the_server_where_none_is_given),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
+}
