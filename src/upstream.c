@@ -174,17 +174,43 @@ static int make_socket(struct upstream *u, struct upstream_socket *s, const stru
 	return bind_source(u, s, from);
 }
 
-static int join(struct upstream *u, struct upstream_socket *s)
+/* The system may give us the very port of a backend of this machine that is away: then it could not come back. */
+static bool talks_to_itself(const struct upstream_socket *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct addr own;
+
+	return s->connected && !is_unix(s) && getsockname(s->fd, (struct sockaddr *)&ss, &len) == 0 &&
+	       addr_from_sockaddr(&own, (struct sockaddr *)&ss, len) == 0 && addr_equal(&own, &s->to->addr);
+}
+
+/* 0, or -errno; *refusal: the error number of a backend that is not there, else 0. */
+static int connect_socket(struct upstream *u, struct upstream_socket *s, const struct sources *from, int *refusal)
+{
+	int err = make_socket(u, s, from);
+
+	if (err < 0)
+		return err;
+	*refusal = reconnect(s);
+	return *refusal == EAGAIN && !is_unix(s) ? -EADDRNOTAVAIL : 0; /* all local ports are taken */
+}
+
+static int join(struct upstream *u, struct upstream_socket *s, const struct sources *from)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = s };
-	int err = reconnect(s);
+	int refusal = 0, err = connect_socket(u, s, from, &refusal), first = s->fd;
 
-	if (err == EAGAIN && !is_unix(s))
-		return -EADDRNOTAVAIL; /* all local ports are taken */
+	if (err == 0 && talks_to_itself(s)) {
+		err = connect_socket(u, s, from, &refusal); /* the first one keeps the port until this one has another */
+		close(first);
+	}
+	if (err < 0)
+		return err;
 	if (epoll_ctl(u->epoll, EPOLL_CTL_ADD, s->fd, &e) < 0)
 		return -errno;
-	if (err)
-		s->owner->refused(s, err);
+	if (refusal)
+		s->owner->refused(s, refusal);
 	return 0;
 }
 
@@ -194,11 +220,8 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 	int err = -EDQUOT;
 
 	*s = (struct upstream_socket){ .owner = owner, .to = to, .fd = -1 };
-	if (atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most)) {
-		err = make_socket(u, s, from);
-		if (err == 0)
-			err = join(u, s);
-	}
+	if (atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most))
+		err = join(u, s, from);
 	u->open++;
 	if (err < 0)
 		upstream_close(u, s);

@@ -63,6 +63,19 @@ def _(t):
     check_equal(d.counters()["limited_ports"], 1, "limited_ports")
 
 
+@case("no session takes the port of a backend that is away: it would talk to itself, and the backend could not come back")
+def _(t):
+    backend = Backend(t, port=FIRST + 7)
+    backend.stop()
+    d = t.daemon(*certs.psk_options(), "--forward", backend.name, port=next(PORT))
+    everyone = [client(t, d) for _ in range(PORTS - 1)]
+    more = client(t, d)
+    check_equal(more.next(), (raw.ALERT, b"\x01\x00"), "the refusal of the session that only that port is left for")
+    backend.start()
+    for c in everyone:
+        ask(c, b"to the backend")
+
+
 if __name__ == "__main__":
     why = own_loopback("ip link set lo up && "
                        f"echo {FIRST} {FIRST + PORTS - 1} >/proc/sys/net/ipv4/ip_local_port_range")
