@@ -157,7 +157,7 @@ static int load_pairs(struct loader *l, const struct names *keyfiles, const char
 				"many of each, in the same order", l->dashes, l->dashes, l->certfiles.count,
 				keyfiles->count);
 	for (unsigned i = 0; i < keyfiles->count; i++) {
-		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i], password, l->dashes };
+		const struct tls_pair pair = { l->certfiles.name[i], keyfiles->name[i], password, l->dashes, false };
 		int rc = tls_cert_load(&l->error, &pair, t->certificate, &t->expiry, &l->certs[i]);
 
 		if (rc < 0)

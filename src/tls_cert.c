@@ -96,6 +96,17 @@ static int parse_key(const struct job *j, const gnutls_datum_t *pem, gnutls_x509
 	return explain_key(j, pem, rc);
 }
 
+static void note_purpose(const struct job *j, gnutls_x509_crt_t leaf)
+{
+	const char *own = j->pair->of_client ? "client" : "server";
+	const char *other = j->pair->of_client ? "server" : "client";
+
+	if (gnutls_x509_crt_check_key_purpose(leaf, j->pair->of_client ? GNUTLS_KP_TLS_WWW_CLIENT
+								       : GNUTLS_KP_TLS_WWW_SERVER, 0) == 0)
+		log_warning("%s: the certificate's extended key usage does not allow TLS %ss, %ss will refuse it; "
+			    "issue one with %sAuth", j->pair->certfile, own, other, own);
+}
+
 /* Every key exchange we serve signs with the certificate's key. */
 static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
 {
@@ -110,9 +121,7 @@ static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
 		    "%s: the certificate's key usage does not allow digital signatures, which DTLS with "
 		    "forward secrecy needs; issue one with digitalSignature",
 		    j->pair->certfile);
-	if (gnutls_x509_crt_check_key_purpose(leaf, GNUTLS_KP_TLS_WWW_SERVER, 0) == 0)
-		log_warning("%s: the certificate's extended key usage does not allow TLS servers, clients will refuse "
-			    "it; issue one with serverAuth", j->pair->certfile);
+	note_purpose(j, leaf);
 	switch (type) {
 	case GNUTLS_PK_RSA:
 	case GNUTLS_PK_RSA_PSS:

@@ -5,6 +5,7 @@
 #ifndef DTLSD_TLS_CERT_H
 #define DTLSD_TLS_CERT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <gnutls/gnutls.h>
@@ -17,6 +18,7 @@ struct tls_pair {
 	const char *keyfile;  /* PEM */
 	const char *password; /* of a key that is encrypted, or the PIN of a token: see tls_token.h; NULL: none is known */
 	const char *dashes;   /* before the names of options in messages */
+	bool of_client;       /* it goes to servers */
 };
 
 /* What is to be known of one that was loaded. */

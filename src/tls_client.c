@@ -139,7 +139,7 @@ static int digest_certificate(struct loader *l, const char *path)
 static int load_certificate(struct loader *l)
 {
 	const struct tls_client_options *o = l->o;
-	struct tls_pair pair = { o->x509certfile, o->x509keyfile, NULL, o->dashes };
+	struct tls_pair pair = { o->x509certfile, o->x509keyfile, NULL, o->dashes, true };
 	struct tls_cert cert;
 	int rc = 0;
 
