@@ -46,23 +46,29 @@ class Recipe:
         for file in ("ca.pem", "server.pem", "server-key.pem", "client.pem", "client-key.pem"):
             shutil.copy(certs.file(file), t.dir())
 
-    def _put_in(self, text):
+    def _put_in(self, text, here=()):
+        put = {**self.put, **dict(here)}
+
         def replace(found):
             self.was_put.add(found.group(0))
-            return self.put[found.group(0)]
-        longest_first = sorted(self.put, key=len, reverse=True)
+            return put[found.group(0)]
+        longest_first = sorted(put, key=len, reverse=True)
         return re.sub("|".join(map(re.escape, longest_first)), replace, text)
 
     def path(self, name):
         return os.path.join(self.t.dir(), name)
 
-    def file(self, name, before="", after=""):
-        """Writes a file of the page, with what only the test needs around it; its path."""
+    def file(self, name, before="", after="", here=()):
+        """Writes a file of the page, with what only the test needs around it; its path. here: put in this one only."""
         check(name in self.blocks, f"{self.name}.md has no {name}, or it was used before")
-        return self.t.file(name, before + self._put_in(self.blocks.pop(name)) + after)
+        return self.t.file(name, before + self._put_in(self.blocks.pop(name), here) + after)
 
     def daemon(self):
         return self.t.daemon("--config", self.t.file("dtlsd.conf", self.conf), addresses=[])
+
+    def client(self, name, here=()):
+        """The dtlsd at the other end."""
+        return self.t.daemon("--config", self.file(name, here=here), addresses=[])
 
     def start(self, beginning):
         """Starts the first command of the page that begins so and was not run before."""
@@ -86,4 +92,4 @@ class Recipe:
     def all_used(self):
         check(not self.blocks, f"{self.name}.md: no test uses {', '.join(self.blocks)}")
         check(not self.commands, f"{self.name}.md: no test runs {shlex.join(self.commands)}")
-        check_equal(self.put.keys() - self.was_put, set(), f"what {self.name}.md and .conf no longer say")
+        check_equal(set(self.put) - self.was_put, set(), f"what {self.name}.md and .conf no longer say")

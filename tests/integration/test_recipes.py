@@ -5,21 +5,24 @@
 import glob
 import os
 import re
+import signal
+import socket
 import sys
 import time
 
 import certs
 import recipes
+from backend import Backend
 from harness import CASES, Failed, case, check, check_equal, free_port, main
 from recipes import Recipe, needs
 
 
 def await_line(t, path, pattern):
-    """Waits until a file that another program writes has such a line; the match."""
+    """Waits until a file that another program writes, or the first of a pattern, has such a line; the match."""
     text = ""
     while time.monotonic() < t.deadline:
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="backslashreplace") as f:
+        for name in glob.glob(path)[:1]:
+            with open(name, encoding="utf-8", errors="backslashreplace") as f:
                 text = f.read()
             found = re.search(pattern, text, re.MULTILINE)
             if found:
@@ -36,6 +39,20 @@ def await_udp(t, port):
                 return
         time.sleep(0.05)
     raise Failed(f"nobody listens on port {port}")
+
+
+def ask_plainly(t, port, data):
+    """The answer to a datagram; it is said again every second."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect(("127.0.0.1", port))
+        s.settimeout(1)
+        while time.monotonic() < t.deadline:
+            try:
+                s.send(data)
+                return s.recv(65536)
+            except (ConnectionRefusedError, socket.timeout):
+                pass
+    raise Failed(f"no answer from port {port}")
 
 
 @case("recipe coap: libcoap's server, OpenSSL and GnuTLS clients, PSK and certificate, blockwise, observe", 60)
@@ -69,11 +86,11 @@ def _(t):
 @case("recipe syslog: rsyslog to rsyslog, s_client with and without lengths, logger; who is not allowed", 60)
 def _(t):
     needs("rsyslogd", "openssl", "logger")
-    front, back = free_port(), free_port()
+    front, back, near = free_port(), free_port(), free_port()
     log, host = os.path.join(t.dir(), "remote.log"), os.path.join(t.dir(), "host-socket")
     r = Recipe(t, "syslog", {"*:6514": f"*:{front}", "127.0.0.1:10514": f"127.0.0.1:{back}", '"10514"': f'"{back}"',
                              "/var/log/remote.log": log, "logs.example.org:6514": f"localhost:{front}",
-                             "/usr/bin/dtlsc": recipes.DTLSC, "/etc/dtlsd/": t.dir() + "/"})
+                             "127.0.0.1:10515": f"127.0.0.1:{near}", '"10515"': f'"{near}"'})
     where = f'global(workDirectory="{t.dir()}")\n'
     server = r.file("rsyslog-server.conf", before=where)
     sender = r.file("rsyslog-host.conf", before=where + 'module(load="imuxsock" SysSock.Use="off")\n'
@@ -87,6 +104,7 @@ def _(t):
     await_line(t, log, r"^2026-01-01T00:00:01Z web1\.example app +with its length$")
     r.run("logger -s")
     await_line(t, log, r"app +by logger$")
+    near_by = r.client("dtlsd-host.conf")
     r.program(["rsyslogd", "-n", "-f", sender, "-i", r.path("host.pid")])
     while not os.path.exists(host):
         check(time.monotonic() < t.deadline, "rsyslog opens no socket")
@@ -95,6 +113,7 @@ def _(t):
         r.program(["logger", "--size", "2048", "-u", host, "-t", "app", text]).wait()
         await_line(t, log, rf"app +{text}$")
     d.lacks("warning:")
+    near_by.lacks("warning:")
     cert, key = certs.make("stranger", ["cn = stranger.elsewhere", "signing_key", "tls_www_client"])
     r.program(["openssl", "s_client", "-dtls1_2", "-cert", cert, "-key", key,
                "-connect", f"localhost:{front}"]).expect("alert access denied|alert number 49")
@@ -112,13 +131,13 @@ def octal(data):
     return "".join(f"\\{b:03o}" for b in data)
 
 
-@case("recipe dns: dnsmasq answers, in full what fits, truncated what does not", 60)
+@case("recipe dns: dnsmasq answers, in full what fits, truncated what does not; plain DNS by way of dtlsd", 60)
 def _(t):
     needs("dnsmasq", "openssl", "od")
-    front, back = free_port(), free_port()
+    front, back, near = free_port(), free_port(), free_port()
     answered = os.path.join(t.dir(), "answered")
     r = Recipe(t, "dns", {"*:853": f"*:{front}", "127.0.0.1:5353": f"127.0.0.1:{back}", "port=5353": f"port={back}",
-                          "dns.example.org:853": f"localhost:{front}", "dns.example.org": "localhost",
+                          "dns.example.org:853": f"localhost:{front}", "dns.example.org": "localhost", "127.0.0.1:53": f"127.0.0.1:{near}",
                           "sleep 1": f"cat '{answered}'; sleep 0.3"})
     texts = [c * 200 for c in "abcdef"]
     conf = r.file("dnsmasq.conf", after="no-resolv\nno-hosts\naddress=/www.example/192.0.2.7\n"
@@ -152,6 +171,9 @@ def _(t):
             check(all(x.encode() in answer for x in texts[:4]), "something is missing of the large answer")
     counters = d.counters()
     check_equal((counters["backend_out"], counters["backend_in"]), (4, 4), "datagrams to and from dnsmasq")
+    r.client("dtlsd-stub.conf")
+    answer = ask_plainly(t, near, dns_query(9, "www.example", 1))
+    check_equal((answer[1], answer[-4:]), (9, bytes([192, 0, 2, 7])), "the answer to plain DNS")
     d.lacks("warning:")
     r.all_used()
 
@@ -226,27 +248,49 @@ def _(t):
     r.all_used()
 
 
-@case("recipe statsd: metrics arrive in collectd", 60)
+@case("recipe statsd: metrics arrive in collectd, from dtlsc and from a plain program by way of dtlsd", 60)
 def _(t):
-    needs("collectd", "psktool")
-    front, back = free_port(), free_port()
+    needs("collectd", "psktool", "bash")
+    front, back, near = free_port(), free_port(), free_port()
     r = Recipe(t, "statsd", {"*:8127": f"*:{front}", "127.0.0.1:8125": f"127.0.0.1:{back}", '"8125"': f'"{back}"',
-                             "stats.example.org:8127": f"localhost:{front}",
+                             "stats.example.org:8127": f"localhost:{front}", "127.0.0.1/8125": f"127.0.0.1/{near}",
                              "/var/lib/collectd/csv": t.dir() + "/csv"})
     own = f'BaseDir "{t.dir()}"\nPIDFile "{t.dir()}/pid"\nInterval 0.2\nHostname "here"\nFQDNLookup false\n'
     r.program(["collectd", "-f", "-C", r.file("collectd.conf", before=own)])
     await_udp(t, back)
     r.run("psktool")
+    os.symlink(r.path("agents.psk"), r.path("agent.psk"))
     d = r.daemon()
+    r.client("dtlsd-agent.conf", here={"127.0.0.1:8125": f"127.0.0.1:{near}"})
     r.run("printf")
-    statsd = os.path.join(t.dir(), "csv", "here", "statsd")
-    while not glob.glob(statsd + "/gauge-*"):
-        check(time.monotonic() < t.deadline, "collectd has written nothing")
-        time.sleep(0.05)
-    await_line(t, glob.glob(statsd + "/count-deploys-*")[0], r",3(\.0*)?$")
-    await_line(t, glob.glob(statsd + "/gauge-temperature-*")[0], r",21\.50*$")
+    r.run("bash -c")
+    for name, value in (("count-deploys", "3"), ("gauge-temperature", "21.5"), ("count-requests", "1")):
+        await_line(t, os.path.join(t.dir(), "csv", "here", "statsd", name + "-*"), rf",{re.escape(value)}(\.?0*)$")
     d.expect(r"session opened: .*psk:web1\n")
     d.lacks("warning:")
+    r.all_used()
+
+
+@case("recipe tunnel: a datagram and its answer, before and after a restart of the far end; who loses his key", 90)
+def _(t):
+    needs("bash", "psktool", "od")
+    server = Backend(t, answer=lambda data: [b"\xff\xff\xff\xffinfoResponse to " + data[4:]])
+    front, near = free_port(), free_port()
+    r = Recipe(t, "tunnel", {"*:27961": f"*:{front}", "127.0.0.1:27960": server.name,
+                             "game.example.org:27961": f"localhost:{front}", "127.0.0.1/27960": f"127.0.0.1/{near}"})
+    r.run("psktool")
+    r.run("grep")
+    d = r.daemon()
+    r.client("dtlsd-player.conf", here={"127.0.0.1:27960": f"127.0.0.1:{near}"})
+    check(re.search(r"i +n +f +o +R +e +s +p", r.run("bash -c")), "the server's answer is another one")
+    d.expect(r"session opened: .*psk:player-1\n")
+    check_equal(d.stop(), 0, "status of the far end")
+    d = r.daemon()
+    want = b"\xff\xff\xff\xffinfoResponse to again"
+    check_equal(ask_plainly(t, near, b"\xff\xff\xff\xffagain"), want, "the answer after a restart")
+    t.file("players.psk", "player-2:00112233\n")
+    d.signal(signal.SIGHUP)
+    d.expect(r"session closed \(its certificate or pre-shared key is not good any more\)")
     r.all_used()
 
 
