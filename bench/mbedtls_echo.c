@@ -3,6 +3,8 @@
  * mbedtls_echo: a DTLS 1.2 echo server on mbedTLS, with the steps of its dtls_server example, for many peers on
  * one socket: a context for each peer, and one that waits for the next good cookie. Session tickets are issued.
  */
+#include "mbedtls_key.h" /* before others of mbedTLS */
+
 #include <stdlib.h>
 
 #include <mbedtls/ctr_drbg.h>
@@ -14,7 +16,6 @@
 #include <mbedtls/timing.h>
 
 #include "demux.h"
-#include "mbedtls_key.h"
 #include "util.h"
 
 #define MTU 1400 /* also the largest record: mbedTLS does not write what is longer */
@@ -128,7 +129,7 @@ static void configure(const char *certificate, const char *key)
 	check(mbedtls_ssl_config_defaults(c, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_DATAGRAM,
 					  MBEDTLS_SSL_PRESET_DEFAULT), "defaults");
 	mbedtls_ssl_conf_rng(c, mbedtls_ctr_drbg_random, &server.random);
-	mbedtls_ssl_conf_min_version(c, VERSION_MAJOR, VERSION_MINOR);
+	want_dtls12(c);
 	mbedtls_ssl_conf_ciphersuites(c, suites);
 	mbedtls_ssl_conf_curves(c, groups);
 	check(mbedtls_ssl_conf_own_cert(c, &server.certificate, &server.key), certificate);

@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* the master secret of a session: nothing else tells a resumption */
-#define MBEDTLS_ALLOW_PRIVATE_ACCESS
+#include "../../bench/mbedtls_key.h" /* before others of mbedTLS */
+
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
@@ -26,8 +26,6 @@
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/timing.h>
 #include <mbedtls/x509_crt.h>
-
-#include "../../bench/mbedtls_key.h"
 
 enum { EXIT_SETUP = 1, EXIT_HANDSHAKE = 2, EXIT_BROKEN = 3 };
 
@@ -150,7 +148,7 @@ static void set_up(struct client *c)
 	must("defaults", mbedtls_ssl_config_defaults(&c->conf, MBEDTLS_SSL_IS_CLIENT,
 						     MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT));
 	mbedtls_ssl_conf_rng(&c->conf, mbedtls_ctr_drbg_random, &c->drbg);
-	mbedtls_ssl_conf_min_version(&c->conf, VERSION_MAJOR, VERSION_MINOR);
+	want_dtls12(&c->conf);
 	mbedtls_ssl_conf_read_timeout(&c->conf, 1);
 	if (c->set->resume && strcmp(c->set->resume, "ticket") != 0)
 		mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
