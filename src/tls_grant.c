@@ -217,25 +217,43 @@ static void take_chain(const struct tls_grants *g, const gnutls_datum_t *der, co
 	put_hash(out, siphash(&g->key, fingerprint, sizeof(fingerprint)));
 	put_links(g, chain, count, out);
 	put_cas(g, chain, count, out);
-	tls_allowed_names(chain[0], put_name, out);
+	if (count > 0)
+		tls_allowed_names(chain[0], put_name, out);
 	out->certificate[out->size++] = '\0';
+}
+
+static void free_chain(gnutls_x509_crt_t *chain, unsigned count)
+{
+	while (count > 0)
+		gnutls_x509_crt_deinit(chain[--count]);
+}
+
+/* How many certificates are in chain: as many as are verified, none when memory is short. */
+static unsigned read_chain(const gnutls_datum_t *ders, unsigned count, gnutls_x509_crt_t *chain)
+{
+	if (count > LINKS_MOST)
+		count = LINKS_MOST;
+	for (unsigned n = 0; n < count; n++) {
+		if (gnutls_x509_crt_init(&chain[n]) < 0) {
+			free_chain(chain, n);
+			return 0;
+		}
+		if (gnutls_x509_crt_import(chain[n], &ders[n], GNUTLS_X509_FMT_DER) < 0) {
+			free_chain(chain, n + 1); /* GnuTLS would read what it has freed of it */
+			return 0;
+		}
+	}
+	return count;
 }
 
 static void take_certificate(const struct tls_grants *g, const gnutls_datum_t *ders, unsigned count,
 			     struct tls_grant *out)
 {
 	gnutls_x509_crt_t chain[LINKS_MOST];
-	unsigned n = 0;
+	unsigned n = read_chain(ders, count, chain);
 
-	while (n < count && n < LINKS_MOST && gnutls_x509_crt_init(&chain[n]) >= 0) {
-		n++;
-		if (gnutls_x509_crt_import(chain[n - 1], &ders[n - 1], GNUTLS_X509_FMT_DER) < 0)
-			break; /* an empty one: nothing vouches for it */
-	}
-	if (n > 0)
-		take_chain(g, &ders[0], chain, n, out);
-	while (n > 0)
-		gnutls_x509_crt_deinit(chain[--n]);
+	take_chain(g, &ders[0], chain, n, out); /* nothing vouches for an empty one */
+	free_chain(chain, n);
 }
 
 void tls_grant_take(const struct tls_grants *g, gnutls_session_t s, struct tls_grant *out)
