@@ -65,6 +65,7 @@ struct conf_service {
 	struct conf_answer answer;
 	const char *x509certfile, *x509keyfile, *x509cafile, *x509crlfile, *ocsp_response, *key_password;
 	const char *allowed_names, *allowed_fingerprints; /* of client certificates */
+	const char *raw_public_key, *allowed_raw_keys;
 	const char *pskpasswd, *psk_socket;
 	uint32_t psk_cache;     /* seconds */
 	/* of a service that connects: its servers, the name in their certificates, which of the PSKs is its own */

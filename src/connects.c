@@ -33,6 +33,8 @@ static bool check_unused(const struct conf_service *c, const char *dashes, struc
 		{ "allowed-fingerprints", c->allowed_fingerprints != NULL },
 		{ "ocsp-response", c->ocsp_response != NULL },
 		{ "psk-socket", c->psk_socket != NULL },
+		{ "raw-public-key", c->raw_public_key != NULL },
+		{ "allowed-raw-keys", c->allowed_raw_keys != NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)

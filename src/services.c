@@ -96,6 +96,8 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 		.x509crlfile = c->x509crlfile,
 		.allowed_names = c->allowed_names,
 		.allowed_fingerprints = c->allowed_fingerprints,
+		.raw_public_key = c->raw_public_key,
+		.allowed_raw_keys = c->allowed_raw_keys,
 		.pskpasswd = c->pskpasswd,
 		.psk_socket = c->psk_socket,
 		.psk_cache_s = c->psk_cache,

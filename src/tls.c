@@ -42,6 +42,8 @@ struct tls {
 	gnutls_certificate_request_t request;
 	struct expiry expiry;
 	struct tls_allowed allowed;
+	struct tls_raw raw;
+	bool any_raw; /* public keys are shown or taken */
 	struct tls_grants grants;
 	gnutls_datum_t pin; /* of keys in tokens, which may be asked for at any time */
 	unsigned mtu; /* for GnuTLS, see MTU_SMALL */
@@ -55,7 +57,8 @@ struct loader {
 	struct tls_trust trust;
 	struct tls_error error;
 	struct names certfiles;
-	struct tls_cert certs[NAMES_MOST]; /* of each of them */
+	struct tls_cert certs[NAMES_MOST + 1]; /* of each of them, and behind of the raw public key */
+	unsigned cert_count;
 };
 
 /* ---- what a handshake asks ---- */
@@ -64,8 +67,13 @@ static int on_certificate(gnutls_session_t s)
 {
 	const struct tls *t = gnutls_db_get_ptr(s);
 	const gnutls_datum_t *leaf = gnutls_certificate_get_peers(s, NULL);
-	int rc = tls_peer_verify(s);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
+	int rc;
 
+	if (tls_raw_peer(s, raw))
+		return tls_raw_has(&t->raw, raw) ? 0 :
+		       tls_peer_refuse(s, "it is none of those that are allowed", GNUTLS_A_ACCESS_DENIED);
+	rc = tls_peer_verify(s);
 	if (rc < 0 || leaf == NULL || tls_allowed_has(&t->allowed, leaf))
 		return rc;
 	return tls_peer_refuse(s, "it is none of those that are allowed", GNUTLS_A_ACCESS_DENIED);
@@ -162,10 +170,20 @@ static int load_pairs(struct loader *l, const struct names *keyfiles, const char
 
 		if (rc < 0)
 			return rc;
+		l->cert_count++;
 		if (l->certs[i].der_size > MTU_SMALL_CHAIN)
 			t->mtu = MTU_LARGE;
 	}
 	return 0;
+}
+
+static int load_raw_key(struct loader *l, const char *password)
+{
+	const struct tls_pair pair = { .keyfile = l->o->raw_public_key, .password = password, .dashes = l->dashes };
+
+	if (l->o->raw_public_key == NULL)
+		return 0;
+	return tls_cert_load_raw(&l->error, &pair, l->tls->certificate, &l->certs[l->cert_count++]);
 }
 
 static bool any_token(const struct names *keyfiles)
@@ -182,20 +200,23 @@ static int load_certificates(struct loader *l)
 	struct tls *t = l->tls;
 	struct names keyfiles = { .count = 0 };
 	gnutls_datum_t password = { NULL, 0 };
-	int rc;
+	int rc = 0;
 
 	if (gnutls_certificate_allocate_credentials(&t->certificate) < 0)
 		return tls_fail(&l->error, "out of memory for the certificate");
 	gnutls_certificate_set_verify_function(t->certificate, on_certificate);
 	gnutls_certificate_set_verify_limits(t->certificate, VERIFY_BITS_MAX, VERIFY_DEPTH_MAX);
-	rc = tls_file_names(&l->error, l->dashes, "x509certfile", l->o->x509certfile, &l->certfiles);
-	if (rc == 0)
+	if (l->o->x509certfile != NULL)
+		rc = tls_file_names(&l->error, l->dashes, "x509certfile", l->o->x509certfile, &l->certfiles);
+	if (rc == 0 && l->o->x509keyfile != NULL)
 		rc = tls_file_names(&l->error, l->dashes, "x509keyfile", l->o->x509keyfile, &keyfiles);
 	if (rc == 0 && l->o->key_password != NULL)
 		rc = tls_cert_password(&l->error, l->o->key_password, &password);
 	if (rc == 0)
 		rc = load_pairs(l, &keyfiles, (const char *)password.data);
-	if (rc == 0 && any_token(&keyfiles))
+	if (rc == 0)
+		rc = load_raw_key(l, (const char *)password.data);
+	if (rc == 0 && (any_token(&keyfiles) || (l->o->raw_public_key != NULL && names_token(l->o->raw_public_key))))
 		t->pin = password;
 	else
 		tls_wipe(&password);
@@ -249,7 +270,7 @@ static int load_psk(struct loader *l)
 		.socket = l->o->psk_socket,
 		.cache_s = l->o->psk_cache_s,
 		.dashes = l->dashes,
-		.alone = l->o->x509certfile == NULL && l->o->psk_socket == NULL,
+		.alone = !tls_has_key(l->o) && l->o->psk_socket == NULL,
 	};
 
 	if (gnutls_psk_allocate_server_credentials(&l->tls->psk) < 0)
@@ -260,11 +281,17 @@ static int load_psk(struct loader *l)
 
 static int load_priority(struct loader *l)
 {
+	/* then GnuTLS 3.7 still refuses a client that could show none of the kinds that are named (RFC 7250 4.2) */
+	bool nobody_asked = l->o->verify_client == VERIFY_CLIENT_NONE;
 	const struct tls_wish wish = {
 		.priority = l->o->priority != NULL ? l->o->priority : TLS_PRIORITY_DEFAULT,
 		.dashes = l->dashes,
 		.certs = l->certs,
-		.cert_count = l->certfiles.count,
+		.cert_count = l->cert_count,
+		.raw_server = l->o->raw_public_key != NULL,
+		.raw_client = l->o->allowed_raw_keys != NULL || (nobody_asked && l->o->raw_public_key != NULL),
+		.x509_server = l->o->x509certfile != NULL,
+		.x509_client = l->o->x509cafile != NULL || nobody_asked,
 		.psks = l->o->pskpasswd != NULL ? l->o->pskpasswd : l->o->psk_socket,
 	};
 	char text[TLS_PRIORITY_MAX];
@@ -276,54 +303,12 @@ static int load_priority(struct loader *l)
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
 }
 
-static bool has_psks(const struct tls_options *o)
-{
-	return o->pskpasswd != NULL || o->psk_socket != NULL;
-}
-
-static int check_options(const struct loader *l)
-{
-	const struct tls_options *o = l->o;
-	const struct tls_error *e = &l->error;
-
-	const char *d = l->dashes;
-
-	if (o->x509certfile != NULL && o->x509keyfile == NULL)
-		return tls_fail(e, "%sx509certfile %s is given without %sx509keyfile; name its private key too", d,
-				o->x509certfile, d);
-	if (o->x509certfile == NULL && o->x509keyfile != NULL)
-		return tls_fail(e, "%sx509keyfile %s is given without %sx509certfile; name its certificate too", d,
-				o->x509keyfile, d);
-	if (o->x509certfile == NULL && !has_psks(o))
-		return tls_fail(e, "there is neither a certificate nor a PSK file; give %sx509certfile and "
-				"%sx509keyfile, or %spskpasswd, or all three", d, d, d);
-	if (o->verify_client != VERIFY_CLIENT_NONE && o->x509cafile == NULL)
-		return tls_fail(e, "%sverify-client asks clients for certificates, but there is no CA to check them "
-				"with; give %sx509cafile", d, d);
-	if (o->x509cafile != NULL && o->x509certfile == NULL)
-		return tls_fail(e, "%sx509cafile %s is of no use without %sx509certfile: only a server with a "
-				"certificate can ask clients for theirs", d, o->x509cafile, d);
-	if (o->ocsp_response != NULL && o->x509certfile == NULL)
-		return tls_fail(e, "%socsp-response %s is of no use without the certificate that it is about; give "
-				"%sx509certfile", d, o->ocsp_response, d);
-	if (o->x509crlfile != NULL && o->x509cafile == NULL)
-		return tls_fail(e, "%sx509crlfile %s is of no use without the CA that signed it; give %sx509cafile", d,
-				o->x509crlfile, d);
-	if ((o->allowed_names != NULL || o->allowed_fingerprints != NULL) && o->verify_client == VERIFY_CLIENT_NONE)
-		return tls_fail(e, "%sallowed-%s is of no use while clients are not asked for certificates; give "
-				"%sverify-client required or optional", d,
-				o->allowed_names != NULL ? "names" : "fingerprints", d);
-	if (o->x509cafile != NULL && o->verify_client == VERIFY_CLIENT_NONE)
-		log_warning("%sx509cafile %s is given, but clients are not asked for certificates; for that give "
-			    "%sverify-client optional or required", d, o->x509cafile, d);
-	return 0;
-}
-
 static void note_grants(struct loader *l)
 {
 	struct tls_grants *g = &l->tls->grants;
 
 	g->allowed = &l->tls->allowed;
+	g->raw = &l->tls->raw;
 	g->psks = l->tls->keys.table;
 	g->psk_program = l->o->psk_socket != NULL;
 	g->certificate = l->o->x509cafile != NULL ? l->tls->certificate : NULL;
@@ -334,9 +319,9 @@ static void note_grants(struct loader *l)
 static int load_all(struct loader *l)
 {
 	const struct tls_options *o = l->o;
-	int rc = check_options(l);
+	int rc = tls_options_check(o, &l->error);
 
-	if (rc == 0 && o->x509certfile != NULL)
+	if (rc == 0 && tls_has_key(o))
 		rc = load_certificates(l);
 	if (rc == 0 && o->ocsp_response != NULL)
 		rc = load_ocsp(l);
@@ -346,7 +331,9 @@ static int load_all(struct loader *l)
 		rc = load_crls(l);
 	if (rc == 0)
 		rc = load_allowed(l);
-	if (rc == 0 && has_psks(o))
+	if (rc == 0 && o->allowed_raw_keys != NULL)
+		rc = tls_trust_raw_keys(&l->trust, o->allowed_raw_keys, &l->tls->raw);
+	if (rc == 0 && tls_has_psks(o))
 		rc = load_psk(l);
 	if (rc == 0 && o->alpn != NULL)
 		rc = tls_alpn_load(&l->error, l->dashes, o->alpn, &l->tls->alpn);
@@ -355,6 +342,7 @@ static int load_all(struct loader *l)
 	if (rc == 0)
 		rc = tls_trust_add(&l->trust, "verify", &o->verify_client, sizeof(o->verify_client));
 	note_grants(l);
+	l->tls->any_raw = o->raw_public_key != NULL || o->allowed_raw_keys != NULL;
 	l->tls->request = o->verify_client == VERIFY_CLIENT_REQUIRED ? GNUTLS_CERT_REQUIRE :
 			  o->verify_client == VERIFY_CLIENT_OPTIONAL ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE;
 	return rc;
@@ -429,6 +417,7 @@ void tls_unref(struct tls *t)
 	tls_psk_clear(&t->keys);
 	expiry_clear(&t->expiry);
 	tls_allowed_clear(&t->allowed);
+	tls_raw_clear(&t->raw);
 	tls_grants_clear(&t->grants);
 	names_free(&t->alpn);
 	tls_share_clear(&t->share);
@@ -463,7 +452,8 @@ static int set_up(struct tls *t, struct tls_report *report, gnutls_session_t s)
 
 int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *out)
 {
-	int rc = gnutls_init(out, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK);
+	int rc = gnutls_init(out, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK |
+			     (t->any_raw ? GNUTLS_ENABLE_RAWPK : 0));
 
 	if (rc < 0)
 		return rc;

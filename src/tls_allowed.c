@@ -4,29 +4,9 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#include "hex.h"
-
 #define NAME_SIZE 256 /* no longer ones are let in by their names */
 
 /* ---- loading ---- */
-
-/* Colons may stand between the bytes. */
-static bool parse_fingerprint(const char *text, uint8_t out[static TLS_FINGERPRINT_SIZE])
-{
-	for (unsigned i = 0; i < TLS_FINGERPRINT_SIZE; i++) {
-		int high, low;
-
-		if (i > 0 && *text == ':')
-			text++;
-		high = hex_digit(text[0]);
-		low = high < 0 ? -1 : hex_digit(text[1]);
-		if (low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-		text += 2;
-	}
-	return *text == '\0';
-}
 
 static int load_fingerprints(struct tls_allowed *a, const struct tls_error *e, const char *dashes, const char *list)
 {
@@ -34,7 +14,7 @@ static int load_fingerprints(struct tls_allowed *a, const struct tls_error *e, c
 	int rc = tls_file_names(e, dashes, "allowed-fingerprints", list, &names);
 
 	for (unsigned i = 0; rc == 0 && i < names.count; i++)
-		if (parse_fingerprint(names.name[i], a->fingerprints[i]))
+		if (tls_fingerprint_parse(names.name[i], strlen(names.name[i]), a->fingerprints[i]))
 			a->fingerprint_count++;
 		else
 			rc = tls_fail(e, "%sallowed-fingerprints: '%.100s' is no SHA-256 fingerprint, which has 64 "

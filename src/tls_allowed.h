@@ -13,8 +13,7 @@
 #include <gnutls/x509.h>
 
 #include "tls_file.h"
-
-#define TLS_FINGERPRINT_SIZE 32
+#include "tls_raw.h"
 
 struct tls_allowed { /* begins all zero: everybody is */
 	struct names names; /* patterns of the shell */

@@ -287,6 +287,83 @@ static int load_chain(const struct tls_error *e, const struct tls_pair *pair, st
 	return rc;
 }
 
+/* ---- raw public keys ---- */
+
+/* The credentials take pcert and key, or they are freed. */
+static int give_raw_key(const struct job *j, gnutls_pubkey_t public, gnutls_privkey_t key)
+{
+	gnutls_pcert_st pcert;
+	int rc = gnutls_pcert_import_rawpk(&pcert, public, 0);
+
+	if (rc < 0) {
+		gnutls_pubkey_deinit(public);
+	} else {
+		rc = gnutls_certificate_set_key(j->into, NULL, 0, &pcert, 1, key);
+		if (rc < 0)
+			gnutls_pcert_deinit(&pcert);
+	}
+	return rc < 0 ? tls_fail(j->e, "%s: %s", j->pair->keyfile, gnutls_strerror(rc)) : 0;
+}
+
+static int use_raw_key(const struct job *j, gnutls_privkey_t key)
+{
+	gnutls_pubkey_t public;
+	int rc = gnutls_pubkey_init(&public);
+
+	if (rc < 0)
+		return tls_fail(j->e, "out of memory");
+	rc = gnutls_pubkey_import_privkey(public, key, 0, 0);
+	if (rc < 0) {
+		gnutls_pubkey_deinit(public);
+		return tls_fail(j->e, "%s: there is no public key to this private key: %s", j->pair->keyfile,
+				gnutls_strerror(rc));
+	}
+	j->out->key_type = (gnutls_pk_algorithm_t)gnutls_pubkey_get_pk_algorithm(public, NULL);
+	return give_raw_key(j, public, key);
+}
+
+/* From the file. */
+static int load_raw_key(const struct job *j, gnutls_privkey_t *out)
+{
+	gnutls_x509_privkey_t key;
+	gnutls_datum_t pem;
+	int rc = tls_file_read(j->e, j->pair->keyfile, "private key", true, &pem);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_key(j, &pem, &key);
+	tls_wipe(&pem);
+	if (rc < 0)
+		return rc;
+	rc = gnutls_privkey_init(out);
+	if (rc >= 0) {
+		rc = gnutls_privkey_import_x509(*out, key, GNUTLS_PRIVKEY_IMPORT_COPY);
+		if (rc < 0)
+			gnutls_privkey_deinit(*out);
+	}
+	gnutls_x509_privkey_deinit(key);
+	return rc < 0 ? tls_fail(j->e, "%s: %s", j->pair->keyfile, gnutls_strerror(rc)) : 0;
+}
+
+int tls_cert_load_raw(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
+		      struct tls_cert *out)
+{
+	const struct tls_token token = { pair->keyfile, pair->password, pair->dashes };
+	const struct job j = { .e = e, .pair = pair, .into = into, .out = out };
+	gnutls_privkey_t key;
+	int rc = names_token(pair->keyfile) ? tls_token_key(e, &token, &key) : load_raw_key(&j, &key);
+
+	if (rc < 0)
+		return rc;
+	*out = (struct tls_cert){ .file = pair->keyfile };
+	rc = use_raw_key(&j, key);
+	if (rc < 0)
+		gnutls_privkey_deinit(key);
+	return rc;
+}
+
+/* ---- certificates ---- */
+
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
 		  struct expiry *expiry, struct tls_cert *out)
 {

@@ -35,6 +35,9 @@ int tls_cert_password(const struct tls_error *e, const char *path, gnutls_datum_
  * Checks both and gives them to the credentials. Warns (log) of certificates that are not valid yet. 0, or -EINVAL with
  * the sentence in e.
  */
+/* The same of a key alone, whose public half is shown instead of a certificate (RFC 7250); certfile is NULL. */
+int tls_cert_load_raw(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
+		      struct tls_cert *out);
 int tls_cert_load(const struct tls_error *e, const struct tls_pair *pair, gnutls_certificate_credentials_t into,
 		  struct expiry *expiry, struct tls_cert *out);
 

@@ -13,9 +13,11 @@
 
 /*
  * A grant by certificate: how many links and CAs there are, the hash of the certificate, those of the links, of
- * the CAs, and the names: 'd' for DNS or 'o' for another one, text, NUL; a NUL ends them.
+ * the CAs, and the names: 'd' for DNS or 'o' for another one, text, NUL; a NUL ends them. Of a raw public key, RAW
+ * in the place of the number of links, and at AT_HASHES its fingerprint.
  */
 enum { AT_LINKS, AT_CAS, AT_HASHES };
+#define RAW 0xff
 
 /* ---- hashes ---- */
 
@@ -269,6 +271,11 @@ void tls_grant_take(const struct tls_grants *g, gnutls_session_t s, struct tls_g
 			out->psk = hash_key(g, identity.data, identity.size);
 		return;
 	}
+	if (tls_raw_peer(s, out->certificate + AT_HASHES)) {
+		out->certificate[AT_LINKS] = RAW;
+		out->size = AT_HASHES + TLS_FINGERPRINT_SIZE;
+		return;
+	}
 	ders = gnutls_certificate_get_peers(s, &count);
 	if (ders != NULL && g->certificate != NULL)
 		take_certificate(g, ders, count, out);
@@ -308,9 +315,12 @@ static bool is_allowed(const struct tls_grants *g, uint64_t fingerprint, const u
 static bool certificate_holds(const struct tls_grants *g, const uint8_t *c)
 {
 	const uint8_t *at = c + AT_HASHES;
-	uint64_t fingerprint = hash_at(&at);
+	uint64_t fingerprint;
 	bool vouched = false;
 
+	if (c[AT_LINKS] == RAW)
+		return tls_raw_has(g->raw, at);
+	fingerprint = hash_at(&at);
 	for (unsigned i = 0; i < c[AT_LINKS]; i++)
 		if (has_hash(&g->revoked, hash_at(&at)))
 			return false;

@@ -17,6 +17,7 @@
 #include "psk.h"
 #include "siphash.h"
 #include "tls_allowed.h"
+#include "tls_raw.h"
 
 #define TLS_GRANT_MAX 2048 /* bytes; what has no room is not let in by its names any more after a reload */
 
@@ -36,6 +37,7 @@ struct tls_grants {
 	struct siphash_key key;
 	struct tls_hashes cas, revoked;
 	const struct tls_allowed *allowed;
+	const struct tls_raw *raw;
 	const struct psk_table *psks;     /* NULL: none */
 	bool psk_program;                 /* a program is asked for keys, and vouches for them from then on */
 	gnutls_certificate_credentials_t certificate; /* that has the CAs; NULL: none */

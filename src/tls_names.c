@@ -9,9 +9,11 @@
 #include <gnutls/x509.h>
 
 #include "escape.h"
+#include "tls_raw.h"
 
 #define PSK_PREFIX "psk:"
 #define SHA256_PREFIX "sha256:"
+#define RAW_PREFIX "rpk:"
 #define SHA256_SIZE 32
 #define NAME_MOST 1024
 
@@ -41,7 +43,7 @@ static void add_alone(struct tls_names *out, const char *name, size_t len)
 	while (at < len && name[at] != ':' && name[at] != '=')
 		at++;
 	if (len == 0 || (at < len && name[at] == '=') || begins(name, len, PSK_PREFIX) ||
-	    begins(name, len, SHA256_PREFIX))
+	    begins(name, len, SHA256_PREFIX) || begins(name, len, RAW_PREFIX))
 		return;
 	add(out, "", name, len);
 }
@@ -146,13 +148,19 @@ static void add_certificate(const gnutls_datum_t *der, struct tls_names *out)
 void tls_names(gnutls_session_t s, struct tls_names *out)
 {
 	bool psk = gnutls_auth_get_type(s) == GNUTLS_CRD_PSK;
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
+	char name[TLS_RAW_NAME_SIZE];
 	const gnutls_datum_t *peer = psk ? NULL : gnutls_certificate_get_peers(s, NULL);
 
 	out->len = 0;
 	out->cut = false;
-	if (psk)
+	if (psk) {
 		add_psk(s, out);
-	else if (peer)
+	} else if (tls_raw_peer(s, raw)) {
+		tls_raw_name(raw, name);
+		add(out, "", name, strlen(name));
+	} else if (peer) {
 		add_certificate(peer, out);
+	}
 	out->text[out->len] = '\0';
 }

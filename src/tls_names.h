@@ -11,7 +11,7 @@
 #define TLS_NAMES_SIZE 16384
 
 /*
- * Of a PSK "psk:IDENTITY" and the identity alone. Of a certificate its subject ("CN=x,O=y"), "sha256:" and its
+ * Of a PSK "psk:IDENTITY" and the identity alone. Of a raw public key "rpk:sha256:" and its fingerprint. Of a certificate its subject ("CN=x,O=y"), "sha256:" and its
  * fingerprint in small hex digits, each common name, and each DNS name (in small letters), URI, mail and IP address of its SANs. What stands
  * alone is left out where it looks like one of the forms with a prefix. Unprintable bytes are written as \xNN.
  */

@@ -10,6 +10,8 @@
 
 #include <gnutls/x509.h>
 
+#include "tls_raw.h"
+
 #define NAME_MAX_BYTES 1024 /* what is kept of a subject, which a CA may make as long as it likes */
 
 /* ---- names ---- */
@@ -68,10 +70,15 @@ static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
 static char *peer_name(gnutls_session_t s)
 {
 	const gnutls_datum_t *peer = gnutls_certificate_get_peers(s, NULL);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
 	char text[NAME_MAX_BYTES];
 	gnutls_x509_crt_t crt;
 	char *name = NULL;
 
+	if (tls_raw_peer(s, raw)) {
+		tls_raw_name(raw, text);
+		return strdup(text);
+	}
 	if (peer == NULL || gnutls_x509_crt_init(&crt) < 0)
 		return NULL;
 	if (gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER) >= 0 &&
@@ -156,10 +163,11 @@ static const struct refusal REFUSALS[] = {
 int tls_peer_refuse(gnutls_session_t s, const char *why, gnutls_alert_description_t alert)
 {
 	struct tls_report *report = gnutls_session_get_ptr(s);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
 	char *name = peer_name(s);
 
 	report->alert = (uint8_t)alert;
-	report_cause(report, "client certificate refused: %s (%.80s)", why,
+	report_cause(report, "client %s refused: %s (%.80s)", tls_raw_peer(s, raw) ? "public key" : "certificate", why,
 		     name != NULL ? name : "no name");
 	free(name);
 	return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
@@ -212,7 +220,7 @@ static const struct {
 	{ GNUTLS_E_CERTIFICATE_ERROR, "bad client certificate" },
 	{ GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "client certificate refused" },
 	{ GNUTLS_E_UNSUPPORTED_CERTIFICATE_TYPE,
-	  "the client sent something other than an X.509 certificate" },
+	  "the client and this service have no kind of certificate in common (X.509, raw public keys)" },
 	{ GNUTLS_E_KEY_USAGE_VIOLATION, "the client's certificate does not allow digital signatures" },
 	{ GNUTLS_E_PK_SIG_VERIFY_FAILED,
 	  "the client's signature is wrong: it does not hold the key of its certificate" },

@@ -29,7 +29,7 @@ struct tls_report {
 
 /*
  * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject;
- * its first SAN when the subject is empty), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
+ * its first SAN when the subject is empty), "rpk:sha256:HEX" (tls_raw.h), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
  * malloc'd; the caller frees.
  */
 char *tls_identity(gnutls_session_t s);

@@ -101,6 +101,22 @@ static bool subtract_kxs(gnutls_priority_t p, const struct tls_wish *w, char *te
 	return room;
 }
 
+/*
+ * What both sides show (RFC 7250), where that is not certificates alone, as it is without a word. A client takes what it
+ * likes best of what is named, so that what nobody could come in with must not be. false: no room.
+ */
+static bool name_types(const struct tls_wish *w, char *text, size_t size)
+{
+	size_t at = strlen(text);
+
+	if (!w->raw_server && !w->raw_client)
+		return true;
+	return (size_t)snprintf(text + at, size - at, ":-CTYPE-ALL%s%s%s%s", w->raw_server ? ":+CTYPE-SRV-RAWPK" : "",
+				w->x509_server || !w->raw_server ? ":+CTYPE-SRV-X509" : "",
+				w->raw_client ? ":+CTYPE-CLI-RAWPK" : "",
+				w->x509_client || !w->raw_client ? ":+CTYPE-CLI-X509" : "") < size - at;
+}
+
 static int check_suites(const struct tls_error *e, const struct tls_wish *w, gnutls_priority_t p)
 {
 	for (unsigned i = 0; i < w->cert_count; i++)
@@ -153,7 +169,7 @@ static int leave_out_unserved(const struct tls_error *e, const struct tls_wish *
 	gnutls_priority_t all = *out;
 	int rc;
 
-	if (!subtract_kxs(all, w, text, TLS_PRIORITY_MAX))
+	if (!subtract_kxs(all, w, text, TLS_PRIORITY_MAX) || !name_types(w, text, TLS_PRIORITY_MAX))
 		return too_many(e, w);
 	*out = NULL;
 	rc = gnutls_priority_init(out, text, NULL);

@@ -26,6 +26,8 @@ struct tls_wish {
 	const char *dashes;    /* before the names of options in messages */
 	const struct tls_cert *certs;
 	unsigned cert_count;
+	bool raw_server, raw_client;   /* raw public keys are shown, and taken, */
+	bool x509_server, x509_client; /* and certificates, beside them or instead */
 	const char *psks;      /* the file or socket that has them; NULL: there are no PSKs */
 	bool verifies;         /* of a client: the server shows a certificate */
 };

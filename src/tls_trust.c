@@ -7,6 +7,7 @@
 
 #include <gnutls/x509.h>
 
+#include "log.h"
 #include "tls_chain.h"
 
 int tls_trust_begin(struct tls_trust *t, struct tls_grants *grants, const struct tls_error *e)
@@ -146,6 +147,23 @@ int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_cre
 			gnutls_x509_crl_deinit(crls[i]);
 	}
 	gnutls_free(crls);
+	return rc;
+}
+
+int tls_trust_raw_keys(struct tls_trust *t, const char *path, struct tls_raw *out)
+{
+	gnutls_datum_t text;
+	int rc = tls_file_read(t->e, path, "list of public keys", false, &text);
+
+	if (rc < 0)
+		return rc;
+	rc = tls_raw_parse(out, path, (const char *)text.data, text.size, t->e->text, t->e->size);
+	if (rc == 0 && out->count == 0)
+		log_warning("%s: there is no public key in it: clients with such a key are all refused; write the "
+			    "fingerprint of each on a line", path);
+	if (rc == 0)
+		rc = tls_trust_add(t, "raw keys", text.data, text.size);
+	tls_wipe(&text);
 	return rc;
 }
 

@@ -35,6 +35,8 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
  * Revocation lists of the CAs, which were loaded before. What one that is out of date revokes stays revoked.
  */
 int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry);
+/* The caller clears out. */
+int tls_trust_raw_keys(struct tls_trust *t, const char *path, struct tls_raw *out);
 /* The caller frees *out. */
 int tls_trust_psks(struct tls_trust *t, const char *path, struct psk_table **out);
 

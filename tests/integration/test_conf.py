@@ -333,6 +333,8 @@ def _(t):
     certs.revocation_list(os.path.join(t.dir(), "crl.pem"))
     certs.ocsp_response(os.path.join(t.dir(), "ocsp.der"), certs.file("server.pem"))
     t.file("server-key.password", "secret\n")
+    shutil.copy(certs.file("server-key.pem"), os.path.join(t.dir(), "raw-key.pem"))
+    t.file("clients.keys", 64 * "0" + "\n")
     os.mkdir(os.path.join(t.dir(), "conf.d"))
     text = re.sub(r"^#(?=[a-z\t}])", "", sample(), flags=re.MULTILINE)
     p = t.process([DTLSD, "--check", "--config", put(t, text)])
