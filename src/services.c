@@ -199,8 +199,8 @@ static bool leads_elsewhere(const struct subject *u, const char *setting, const 
 
 		if (!a->addr.family || !listens_at(u->service, &a->addr))
 			continue;
-		snprintf(text, sizeof(text), "%s%s: backend %s is where the service itself listens: name the server "
-			 "that is behind it", dashes_of(u), setting, backend_format(a, where));
+		snprintf(text, sizeof(text), "%s%s: %s is where the service itself listens: name the server that is "
+			 "meant", dashes_of(u), setting, backend_format(a, where));
 		complain(u, setting, text);
 		return false;
 	}

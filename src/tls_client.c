@@ -365,7 +365,7 @@ static const char *advice_on_alert(int alert, bool psk)
 		return "check psk-identity";
 	case GNUTLS_A_DECRYPT_ERROR:
 	case GNUTLS_A_BAD_RECORD_MAC:
-		return psk ? "check the key in pskpasswd" : "what it got was not what was sent";
+		return psk ? "check psk-identity and its key in pskpasswd" : "what it got was not what was sent";
 	case GNUTLS_A_BAD_CERTIFICATE:
 	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
 	case GNUTLS_A_CERTIFICATE_REVOKED:

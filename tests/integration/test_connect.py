@@ -612,7 +612,7 @@ def _(t):
     wrong(t, "handler = connect", r"wrong.conf:3: service up: handler: connect needs a server, as: to = \"192")
     wrong(t, f'to = "localhost"\nx509cafile = "{ca}"', r"wrong.conf:3: service up: to: .*its port is missing")
     wrong(t, f'to = "unix:/x"\nx509cafile = "{ca}"', r"wrong.conf:3: service up: to: DTLS is spoken over UDP")
-    wrong(t, f'to = "127.0.0.1:9"\nx509cafile = "{ca}"', "to: backend 127.0.0.1:9 is where the service itself listens")
+    wrong(t, f'to = "127.0.0.1:9"\nx509cafile = "{ca}"', "to: 127.0.0.1:9 is where the service itself listens")
     wrong(t, to + 'forward-source = "192.0.2.77"', "wrong.conf:5: service up: forward-source: ")
     wrong(t, f'to = "a.invalid:1"\nx509cafile = "{ca}"', r"wrong.conf:3: service up: to: ")
     wrong(t, f'to = "127.0.0.1:1,127.0.0.2:1"\nx509cafile = "{ca}"', "to names several servers; say with server-name")

@@ -602,7 +602,7 @@ def _(t):
 def _(t):
     for listens in ("127.0.0.1:4433", "*:4433"):
         refused(t, ["--forward", "127.0.0.1:1,127.0.0.1:4433"],
-                "--forward: backend 127.0.0.1:4433 is where the service itself listens: name the server", listens)
+                "--forward: 127.0.0.1:4433 is where the service itself listens: name the server", listens)
     done = subprocess.run([DTLSD, "--check", *certs.psk_options(), "--forward", "127.0.0.1:4433", "[::1]:4433"],
                           capture_output=True, text=True, timeout=60, check=False)
     check_equal(done.returncode, 0, "--check of another address with the same port")
