@@ -35,6 +35,7 @@ static bool check_unused(const struct conf_service *c, const char *dashes, struc
 		{ "psk-socket", c->psk_socket != NULL },
 		{ "raw-public-key", c->raw_public_key != NULL },
 		{ "allowed-raw-keys", c->allowed_raw_keys != NULL },
+		{ "handshake-rate", c->handshake_rate != 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)

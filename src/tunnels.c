@@ -109,6 +109,12 @@ static void on_soon(void *ctx, struct line *l)
 	wheel_set(&t->all->timers, &t->timer, now_of(t));
 }
 
+/* For the log; what stands for the name of a unix socket says nothing. */
+static const struct flow *readable(const struct flow *flow)
+{
+	return flow->peer.family == AF_UNIX ? NULL : flow;
+}
+
 static void handshake_over(struct tunnel *t)
 {
 	if (t->counted)
@@ -177,9 +183,11 @@ static bool begin(struct tunnel *t)
 
 /* ---- ending one ---- */
 
-static void drop_held(struct tunnel *t, enum metric why)
+/* No session is to come. What waits for one is not sent over one that comes much later. */
+static void give_up(struct tunnel *t)
 {
-	metric_add(metrics_of(t), why, held_drop(&t->held));
+	handshake_over(t);
+	metric_add(metrics_of(t), METRIC_connect_dropped, held_drop(&t->held));
 }
 
 static void close_lines(struct tunnel *t)
@@ -194,8 +202,7 @@ static void close_lines(struct tunnel *t)
 static void remove_tunnel(struct tunnel *t)
 {
 	close_lines(t);
-	drop_held(t, METRIC_connect_dropped);
-	handshake_over(t);
+	give_up(t);
 	quota_leave(service_quota(service_at(t)));
 	wheel_cancel(&t->all->timers, &t->timer);
 	table_remove(t->all->table, &t->node);
@@ -217,7 +224,7 @@ static void send_one(void *ctx, const uint8_t *data, size_t len)
 		metric_inc(metrics_of(t), METRIC_connect_dropped);
 	else {
 		metric_inc(metrics_of(t), METRIC_connect_too_large);
-		log_limited(LOG_WARNING_, &t->node.flow, "service %s: a datagram of %zu bytes does not fit into a record: "
+		log_limited(LOG_WARNING_, readable(&t->node.flow), "service %s: a datagram of %zu bytes does not fit into a record: "
 			    "dropped; have the local peer send shorter ones", service_at(t)->config.name, len);
 	}
 }
@@ -257,7 +264,7 @@ static bool look_at_next(struct tunnel *t)
 		line_close(t->next);
 		t->next = NULL;
 		if (!begin(t)) /* perhaps with another of its servers */
-			handshake_over(t);
+			give_up(t);
 	}
 	if (t->next && line_state(t->next) == LINE_OPEN)
 		promote(t);
@@ -334,7 +341,7 @@ static void fire(void *ctx, struct timer *w)
 	if (t->line)
 		line_tick(t->line);
 	if (t->waits && !begin(t))
-		handshake_over(t);
+		give_up(t);
 	settle(t);
 }
 
@@ -389,7 +396,7 @@ static bool admit_new(struct tunnels *ts, const struct flow *flow, struct servic
 	if (v == QUOTA_OK)
 		return true;
 	metric_inc(ts->env->metrics, METRIC_limited_connect);
-	log_limited(LOG_WARNING_, flow, "local peer refused: service %s has all that it may have: raise its %s",
+	log_limited(LOG_WARNING_, readable(flow), "local peer refused: service %s has all that it may have: raise its %s",
 		    s->config.name, v == QUOTA_SESSIONS ? "max-sessions" : "max-handshakes");
 	return false;
 }

@@ -617,7 +617,7 @@ def _(t):
     wrong(t, f'to = "a.invalid:1"\nx509cafile = "{ca}"', r"wrong.conf:3: service up: to: ")
     wrong(t, f'to = "127.0.0.1:1,127.0.0.2:1"\nx509cafile = "{ca}"', "to names several servers; say with server-name")
     for unused in ('forward = "127.0.0.1:1"', "verify-client = required", "allowed-names = x",
-                   'ocsp-response = "x"', 'psk-socket = "/x"', "allowed-fingerprints = " + "00" * 32):
+                   'ocsp-response = "x"', 'psk-socket = "/x"', "handshake-rate = 5", "allowed-fingerprints = " + "00" * 32):
         wrong(t, to + unused, r"wrong.conf:5: service up: \S+ is of no use to a client")
     wrong(t, to + "route x { handler = echo }", "routes are for the clients of a server")
     wrong(t, to + "handler = echo", "to is given, which makes a service a client, and handler echo")
