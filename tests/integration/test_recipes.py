@@ -55,19 +55,23 @@ def ask_plainly(t, port, data):
     raise Failed(f"no answer from port {port}")
 
 
-@case("recipe coap: libcoap's server, OpenSSL and GnuTLS clients, PSK and certificate, blockwise, observe", 60)
+@case("recipe coap: libcoap's server, OpenSSL and GnuTLS clients, PSK, certificate, raw key, blockwise, observe", 60)
 def _(t):
-    needs("coap-server-notls", "coap-client-openssl", "coap-client-gnutls")
-    front, back = free_port(), free_port()
-    r = Recipe(t, "coap", {"*:5684": f"*:{front}", "127.0.0.1:5683": f"127.0.0.1:{back}", "-p 5683": f"-p {back}",
-                           "coap.example.org": f"localhost:{front}"})
+    needs("coap-server-notls", "coap-client-openssl", "coap-client-gnutls", "openssl")
+    front, raw, back = free_port(), free_port(), free_port()
+    r = Recipe(t, "coap", {"*:5684": f"*:{front}", "coap.example.org": f"localhost:{front}",
+                           "*:5694": f"*:{raw}", "coap.example.org:5694": f"localhost:{raw}",
+                           "127.0.0.1:5683": f"127.0.0.1:{back}", "-p 5683": f"-p {back}"})
     r.run("umask 077 && echo \"sensor-1:")
+    for beginning in ("openssl genpkey", "openssl ecparam", "openssl pkey"):
+        r.run(beginning)
     r.start("coap-server-notls")
     await_udp(t, back)
     d = r.daemon()
     time_of_day = r"\w{3} \d\d \d\d:\d\d:\d\d"
-    for identity in ("psk:sensor-1", "CN=client.example"):
-        for library in ("openssl", "gnutls"):
+    for identity, libraries in (("psk:sensor-1", ("openssl", "gnutls")), ("CN=client.example", ("openssl", "gnutls")),
+                                ("rpk:sha256:[0-9a-f]{64}", ("gnutls",))):
+        for library in libraries:
             since = d.mark()
             check(re.search(time_of_day, r.run(f"coap-client-{library} -m get")), f"{library}: no time")
             d.expect(rf"session opened: .*{identity}\n", since=since)
