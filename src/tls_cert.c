@@ -167,16 +167,23 @@ static int explain_pair(const struct job *j, int error)
 	return tls_fail(j->e, "%s with %s: %s", j->pair->certfile, j->pair->keyfile, gnutls_strerror(error));
 }
 
-static int set_file_key(const struct job *j, const struct tls_chain *chain)
+static int read_key(const struct job *j, gnutls_x509_privkey_t *key)
 {
 	gnutls_datum_t pem;
-	gnutls_x509_privkey_t key;
 	int rc = tls_file_read(j->e, j->pair->keyfile, "private key", true, &pem);
 
 	if (rc < 0)
 		return rc;
-	rc = parse_key(j, &pem, &key);
+	rc = parse_key(j, &pem, key);
 	tls_wipe(&pem);
+	return rc;
+}
+
+static int set_file_key(const struct job *j, const struct tls_chain *chain)
+{
+	gnutls_x509_privkey_t key;
+	int rc = read_key(j, &key);
+
 	if (rc < 0)
 		return rc;
 	rc = gnutls_certificate_set_x509_key(j->into, chain->certs, (int)chain->count, key);
@@ -326,13 +333,8 @@ static int use_raw_key(const struct job *j, gnutls_privkey_t key)
 static int load_raw_key(const struct job *j, gnutls_privkey_t *out)
 {
 	gnutls_x509_privkey_t key;
-	gnutls_datum_t pem;
-	int rc = tls_file_read(j->e, j->pair->keyfile, "private key", true, &pem);
+	int rc = read_key(j, &key);
 
-	if (rc < 0)
-		return rc;
-	rc = parse_key(j, &pem, &key);
-	tls_wipe(&pem);
 	if (rc < 0)
 		return rc;
 	rc = gnutls_privkey_init(out);

@@ -118,6 +118,18 @@ static void answer(const char *text)
 	upstream_run(u);
 }
 
+/* From now on it is remembered. */
+static void learn(const char *identity, const char *question, const char *text)
+{
+	struct place a;
+
+	place_init(&a);
+	assert_int_equal(ask(identity, &a), PSK_ANSWER_WAIT);
+	expect_question(question);
+	answer(text);
+	assert_ptr_equal(psk_asks_news(asks), &a);
+}
+
 static void an_answer_lets_all_go_on_who_wait_and_is_remembered(void **state)
 {
 	struct place a, b, c;
@@ -153,13 +165,8 @@ static void what_was_remembered_runs_out_and_what_is_unknown_sooner(void **state
 
 	(void)state;
 	place_init(&a);
-	ask("alice", &a);
-	expect_question("get 616c696365");
-	answer("key 616c696365 00");
-	ask("bob", &a);
-	expect_question("get 626f62");
-	answer("no 626f62");
-	place_leave(&a);
+	learn("alice", "get 616c696365", "key 616c696365 00");
+	learn("bob", "get 626f62", "no 626f62");
 	now += PSK_ASK_NO_MS;
 	assert_int_equal(ask("bob", &a), PSK_ANSWER_UNKNOWN);
 	now += 1;
@@ -228,10 +235,7 @@ static void while_the_program_is_gone_all_are_told_so_at_once(void **state)
 	(void)state;
 	place_init(&a);
 	place_init(&b);
-	ask("alice", &a);
-	expect_question("get 616c696365");
-	answer("key 616c696365 00");
-	assert_ptr_equal(psk_asks_news(asks), &a);
+	learn("alice", "get 616c696365", "key 616c696365 00");
 	assert_int_equal(ask("bob", &a), PSK_ANSWER_WAIT);
 	end_serving();
 	assert_int_equal(ask("carol", &b), PSK_ANSWER_WAIT);
@@ -307,10 +311,7 @@ static void programs_that_nobody_asks_are_forgotten(void **state)
 
 	(void)state;
 	place_init(&a);
-	ask("alice", &a);
-	expect_question("get 616c696365");
-	answer("key 616c696365 00");
-	assert_ptr_equal(psk_asks_news(asks), &a);
+	learn("alice", "get 616c696365", "key 616c696365 00");
 	psk_source_init(&source, path, REMEMBER_MS);
 	assert_int_equal(ask("alice", &a), PSK_ANSWER_WAIT);
 	expect_question("get 616c696365");
