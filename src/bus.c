@@ -14,8 +14,9 @@
 #define JOBS_MAX 64
 #define ROSTERS_MAX 64 /* of one worker under way: a peer asks faster than all workers answer */
 #define VISITS_A_RUN 256
+#define ERRANDS_MAX 4096 /* of one worker under way */
 
-enum kind { KIND_BROADCAST, KIND_ROSTER };
+enum kind { KIND_BROADCAST, KIND_ROSTER, KIND_ERRAND };
 
 struct message {
 	struct letter letter; /* first */
@@ -27,7 +28,11 @@ struct message {
 	uint32_t serial;
 	uint64_t sessions;    /* in all */
 	unsigned listed;
-	/* both */
+	/* errand */
+	struct bus *from; /* outlives all letters that are read */
+	bus_call *call;
+	uint64_t number;
+	/* all */
 	size_t len;
 	uint8_t text[];
 };
@@ -48,10 +53,13 @@ static struct message *message_new(enum kind kind, size_t text)
 	return m;
 }
 
-static void post(struct bus *b, unsigned worker, struct message *m)
+/* false: that worker is at its end. */
+static bool post(struct bus *b, unsigned worker, struct message *m)
 {
-	if (!b->post(b->post_ctx, worker, &m->letter))
-		free(m); /* that worker is at its end */
+	if (b->post(b->post_ctx, worker, &m->letter))
+		return true;
+	free(m);
+	return false;
 }
 
 /* ---- broadcast ---- */
@@ -65,7 +73,7 @@ int bus_broadcast(struct bus *b, const uint8_t *data, size_t len)
 			return -ENOMEM;
 		memcpy(m->text, data, len);
 		m->len = len;
-		post(b, i, m);
+		(void)post(b, i, m);
 	}
 	return 0;
 }
@@ -138,7 +146,7 @@ int bus_roster(struct bus *b, const struct session *asker)
 	m->origin = b->index;
 	m->asker = asker->node.flow;
 	m->serial = asker->serial;
-	post(b, 0, m);
+	(void)post(b, 0, m);
 	return 0;
 }
 
@@ -210,7 +218,37 @@ static void on_roster(struct bus *b, struct message *m)
 	while (!l.full && table_walk(b->sessions, &cursor, LISTED_MAX, list_session, &l))
 		continue;
 	m->hop++;
-	post(b, m->hop == b->count ? m->origin : m->hop, m);
+	(void)post(b, m->hop == b->count ? m->origin : m->hop, m);
+}
+
+/* ---- errands ---- */
+
+int bus_send(struct bus *b, unsigned worker, bus_call *call, uint64_t number, const uint8_t *data, size_t len)
+{
+	struct message *m;
+
+	if (atomic_load(&b->errands) >= ERRANDS_MAX)
+		return -EAGAIN;
+	m = message_new(KIND_ERRAND, len);
+	if (!m)
+		return -ENOMEM;
+	m->from = b;
+	m->call = call;
+	m->number = number;
+	m->len = len;
+	memcpy(m->text, data, len);
+	atomic_fetch_add(&b->errands, 1);
+	if (post(b, worker, m))
+		return 0;
+	atomic_fetch_sub(&b->errands, 1);
+	return -ECONNRESET;
+}
+
+static void run_errand(struct bus *b, struct message *m)
+{
+	atomic_fetch_sub(&m->from->errands, 1);
+	m->call(b->env, m->number, m->text, m->len);
+	free(m);
 }
 
 void bus_letter(struct bus *b, struct letter *l)
@@ -223,6 +261,9 @@ void bus_letter(struct bus *b, struct letter *l)
 		break;
 	case KIND_ROSTER:
 		on_roster(b, m);
+		break;
+	case KIND_ERRAND:
+		run_errand(b, m);
 		break;
 	}
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bus: what crosses from one worker to another: a text for all sessions, and the roster, which goes
- * round all workers and comes back to who asked. Each engine has one end of it.
+ * bus: what crosses from one worker to another: a text for all sessions, the roster, which goes round all
+ * workers and comes back to who asked, and what handlers have to say to each other. Each engine has one end of it.
  */
 #ifndef DTLSD_BUS_H
 #define DTLSD_BUS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,10 @@
 #include "table.h"
 
 struct bus_job;
+struct env;
+
+/* What a handler does at another worker than its session's, with what it was sent. */
+typedef void bus_call(struct env *env, uint64_t number, const uint8_t *data, size_t len);
 
 struct bus {
 	/* filled in by the owner, borrowed */
@@ -26,10 +31,12 @@ struct bus {
 	/* A session was used by the bus: it may have ended. */
 	void (*settle)(void *ctx, struct session *s);
 	void *settle_ctx;
+	struct env *env; /* of this worker */
 	/* its own, all zero at first */
 	struct bus_job *jobs;
 	unsigned job_count;
 	unsigned rosters; /* asked for here and not back yet */
+	atomic_uint errands; /* sent from here and not run yet */
 };
 
 /* For handlers. A copy to every session of every worker, a few at a time. 0, -ENOMEM. */
@@ -40,6 +47,12 @@ int bus_broadcast(struct bus *b, const uint8_t *data, size_t len);
  * -EAGAIN: too many are on their way.
  */
 int bus_roster(struct bus *b, const struct session *asker);
+
+/*
+ * For handlers. Calls call at that worker, with a copy of data. 0, -ENOMEM, -EAGAIN: too many are on their way,
+ * -ECONNRESET: that worker is at its end.
+ */
+int bus_send(struct bus *b, unsigned worker, bus_call *call, uint64_t number, const uint8_t *data, size_t len);
 
 /* A letter that post brought. */
 void bus_letter(struct bus *b, struct letter *l);

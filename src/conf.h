@@ -19,7 +19,7 @@
 #define CONF_LISTENERS_MOST 64 /* of all services together */
 #define CONF_NAME_MOST 64
 #define CONF_PLACE_TEXT 300
-#define CONF_SETTINGS_MOST 80
+#define CONF_SETTINGS_MOST 120
 #define CONF_ROUTES_MOST 32 /* of one service */
 
 /* Where something was said. */
@@ -44,6 +44,8 @@ struct conf_answer {
 	uint32_t forward_proxy; /* enum forward_proxy of forward.h: none, first, every */
 	uint32_t forward_move;  /* 0: yes, 1: no */
 	uint32_t forward_silence; /* seconds */
+	const char *command;    /* words.h */
+	uint32_t exec_mode;     /* 0: a process for each session, 1: one for all */
 };
 
 struct conf_route {
@@ -78,6 +80,10 @@ struct conf_service {
 	uint32_t mtu;
 	/* its share of the process's; 0: no limit of its own */
 	uint32_t max_sessions, max_handshakes, handshake_rate;
+	/* of its processes, and those of its routes */
+	const char *exec_environment, *exec_directory, *exec_umask, *exec_user, *exec_group;
+	uint32_t exec_processes, exec_rate, exec_grace;
+	uint32_t exec_memory, exec_cpu, exec_files, exec_tasks; /* 0: no limit */
 	struct conf_place said[CONF_SETTINGS_MOST]; /* by setting */
 };
 

@@ -94,10 +94,10 @@ static int check_route(const struct check *k, const struct conf_route *r)
 	if (!*r->name || strlen(r->name) > CONF_NAME_MOST)
 		return fail(k, &r->place, "the name of a route has %zu bytes; 1 to %d are allowed", strlen(r->name),
 			    CONF_NAME_MOST);
-	if (r->deny && (a->handler || a->forward))
+	if (r->deny && (a->handler || a->forward || a->command))
 		return fail(k, &r->place, "route %s: it denies and has a handler: leave one of them out", r->name);
-	if (!r->deny && !a->handler && !a->forward)
-		return fail(k, &r->place, "route %s: it leads nowhere: give it a handler, forward, or deny = yes", r->name);
+	if (!r->deny && !a->handler && !a->forward && !a->command)
+		return fail(k, &r->place, "route %s: it leads nowhere: give it a handler, forward, command, or deny = yes", r->name);
 	if (r->alpn && !k->service->alpn)
 		return fail(k, &r->place, "route %s: alpn: the service has no protocols that it could be; give it some, "
 			    "as: alpn = coap", r->name);

@@ -16,6 +16,7 @@
 #include "conf_scan.h"
 #include "names.h"
 #include "setting.h"
+#include "words.h"
 
 #define INCLUDE "include"
 #define LISTEN "listen"
@@ -165,15 +166,26 @@ static const char *keep_value(struct reader *r, const struct setting *s, const c
 	return conf_keep(r->conf, value);
 }
 
-static int take_setting(struct reader *r, unsigned line, const struct setting *s, void *base, struct conf_place *said,
-			const char *value)
+/* One of a list: the first, or one more behind those that base has. NULL: out of memory. */
+static const char *keep_word(struct reader *r, const struct setting *s, const void *base, bool first, const char *word)
 {
-	const char *kept = keep_value(r, s, value);
+	const char *before = *(const char *const *)(const void *)((const char *)base + s->offset);
+	char *joined = words_join(first ? NULL : before, word);
+	const char *kept = joined ? conf_keep(r->conf, joined) : NULL;
+
+	free(joined);
+	return kept;
+}
+
+static int take_setting(struct reader *r, unsigned line, const struct setting *s, void *base, struct conf_place *said,
+			const char *value, bool more)
+{
+	const char *kept = s->kind == SETTING_WORDS ? keep_word(r, s, base, !more, value) : keep_value(r, s, value);
 	char first[CONF_PLACE_TEXT], why[300];
 
 	if (!kept)
 		return no_memory(r);
-	if (said->line)
+	if (said->line && !more)
 		return fail(r, line, "%s is given already at %sleave one of them out", s->name,
 			    conf_place_text(said, first));
 	if (setting_apply(s, base, kept, why, sizeof(why)) < 0)
@@ -205,22 +217,23 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	unsigned line = (unsigned)cfg->line;
 	enum setting_scope scope = scope_of(r, cfg);
 	const struct setting *s = setting_find(opt->name, scope, SETTING_IN_FILE);
+	bool more = (opt->flags & CFGF_LIST) && cfg_opt_size(opt) > 1; /* of a list, after its first */
 	struct conf_service *service;
 	struct conf_route *route;
 
 	*(void **)result = r;
 	if (scope == SETTING_OF_PROCESS)
-		return take_setting(r, line, s, r->conf, &r->conf->said[s - settings], value);
+		return take_setting(r, line, s, r->conf, &r->conf->said[s - settings], value, more);
 	if (scope == SETTING_OF_ROUTE) {
 		route = route_of(r, cfg);
-		return route ? take_setting(r, line, s, route, &route->said[s - settings], value) : -1;
+		return route ? take_setting(r, line, s, route, &route->said[s - settings], value, more) : -1;
 	}
 	service = service_of(r, cfg);
 	if (!service)
 		return -1;
 	if (strcmp(opt->name, LISTEN) == 0)
 		return take_listener(r, line, service, value);
-	return take_setting(r, line, s, service, &service->said[s - settings], value);
+	return take_setting(r, line, s, service, &service->said[s - settings], value, more);
 }
 
 /* A route is over. */
@@ -325,9 +338,10 @@ static cfg_opt_t *make_table(cfg_opt_t *out, enum setting_scope scope)
 {
 	for (size_t i = 0; i < setting_count; i++) {
 		const cfg_opt_t one = CFG_PTR_CB(settings[i].name, NULL, CFGF_NODEFAULT, on_value, NULL);
+		const cfg_opt_t list = CFG_PTR_LIST_CB(settings[i].name, NULL, CFGF_NODEFAULT, on_value, NULL);
 
 		if (settings[i].scope == scope && (settings[i].where & SETTING_IN_FILE))
-			*out++ = one;
+			*out++ = settings[i].kind == SETTING_WORDS ? list : one;
 	}
 	return out;
 }

@@ -28,6 +28,7 @@ static bool check_unused(const struct conf_service *c, const char *dashes, struc
 		bool given;
 	} unused[] = {
 		{ "forward", c->answer.forward != NULL },
+		{ "command", c->answer.command != NULL },
 		{ "verify-client", c->verify_client != 0 },
 		{ "allowed-names", c->allowed_names != NULL },
 		{ "allowed-fingerprints", c->allowed_fingerprints != NULL },

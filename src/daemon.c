@@ -24,6 +24,7 @@
 #include "refresh.h"
 #include "secret.h"
 #include "services.h"
+#include "spawner.h"
 #include "watch.h"
 #include "worker.h"
 
@@ -58,6 +59,8 @@ struct daemon {
 	ev_timer expiry_due;
 	uint64_t expiry_told; /* second of the wall clock until which the log has it */
 	bool stopping;
+	uint64_t stop_by;     /* ms; then all is to be over */
+	ev_io keeper;         /* has something to say */
 };
 
 static void files_have_changed(void *ctx, const bool *services);
@@ -171,6 +174,7 @@ static void commit_change(struct daemon *d, struct change *c)
 	census_set_limits(d->census, &limits);
 	atomic_store(&d->upstreams.most, most_upstreams(d, c->conf));
 	services_limit(&c->services, c->conf);
+	services_start(&c->services);
 	services_clear(&d->services);
 	d->services = c->services;
 	if (d->conf != d->first && d->conf != c->conf)
@@ -488,6 +492,7 @@ static void on_term(struct ev_loop *loop, ev_signal *s, int events)
 		log_notice("stopping: %u sessions are told", census_sessions(d->census));
 	}
 	d->stopping = true;
+	d->stop_by = clock_mono_ms() + most;
 	for (unsigned i = 0; i < d->worker_count; i++)
 		if (worker_drain(d->workers[i], most) == -ENOMEM)
 			log_error("worker %u could not be told to stop: out of memory; signal again", i);
@@ -504,6 +509,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 	memset(&sum, 0, sizeof(sum));
 	for (int m = 0; m < METRIC_COUNT; m++)
 		metric_add(&sum, (enum metric)m, counted(d, (enum metric)m));
+	spawner_add_counts(&sum);
 	metrics_format(&sum, text, sizeof(text));
 	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->census),
 		   census_handshakes(d->census), expiry_gauge(d, expiry, sizeof(expiry)), text);
@@ -521,6 +527,16 @@ static void on_done(struct ev_loop *loop, ev_async *a, int events)
 		worker_join(d->workers[i]);
 	d->running = false;
 	ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_keeper(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)events;
+	if (spawner_read())
+		return;
+	ev_io_stop(loop, io);
+	log_error("the process \"dtlsd-keeper\" has ended: sessions have their processes, but none is started any more; "
+		  "restart dtlsd");
 }
 
 static void watch_signal(struct daemon *d, ev_signal *s, int number,
@@ -550,6 +566,8 @@ static bool watch_signals(struct daemon *d)
 	watch_signal(d, &d->term, SIGTERM, on_term);
 	watch_signal(d, &d->interrupt, SIGINT, on_term);
 	watch_signal(d, &d->usr1, SIGUSR1, on_usr1);
+	ev_io_init(&d->keeper, on_keeper, spawner_fd(), EV_READ);
+	ev_io_start(d->loop, &d->keeper);
 	watch_async(d, &d->done, on_done);
 	watch_async(d, &d->left, on_left);
 	watch_async(d, &d->settled, on_settled);
@@ -616,6 +634,14 @@ static bool boot(struct daemon *d, struct change *c)
 	return start_workers(d);
 }
 
+/* Of the drain time, in ms. */
+static uint32_t time_left(const struct daemon *d)
+{
+	uint64_t now = clock_mono_ms();
+
+	return d->stop_by > now ? (uint32_t)(d->stop_by - now) : 0;
+}
+
 static void clean_up(struct daemon *d)
 {
 	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
@@ -634,6 +660,7 @@ static void clean_up(struct daemon *d)
 	refresh_free(d->refresh);
 	watch_free(d->watch);
 	services_clear(&d->services);
+	spawner_end(time_left(d));
 	if (d->census)
 		census_free(d->census);
 	if (d->loop)
@@ -648,7 +675,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	struct daemon d = { .argc = argc, .argv = argv, .conf = conf, .first = conf, .pid_fd = -1 };
 	bool background = conf->daemon, ready;
 	struct change c;
-	int ready_fd = -1;
+	int ready_fd = -1, err;
 
 	process_limit_heaps();
 	process_fill_streams();
@@ -656,7 +683,11 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, level_of(conf), "dtlsd");
 	if (background)
 		ready_fd = process_background();
-	ready = boot(&d, &c);
+	/* from here: nothing is loaded, and nothing but the streams is open */
+	err = spawner_begin(background);
+	if (err < 0)
+		log_error("cannot start the keeper of processes: %s; see that memory and processes suffice", strerror(-err));
+	ready = err == 0 && boot(&d, &c);
 	if (ready) {
 		if (background)
 			log_open(LOG_TO_SYSLOG, level_of(conf), "dtlsd");
@@ -664,9 +695,10 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 		announce(&d, &c);
 		notify_manager("READY=1");
 		ev_run(d.loop, 0);
-		log_notice("stopped");
 	}
 	clean_up(&d);
+	if (ready)
+		log_notice("stopped");
 	return ready ? 0 : 1;
 }
 

@@ -9,6 +9,7 @@
 #include "backlog.h"
 #include "bus.h"
 #include "classify.h"
+#include "desk.h"
 #include "env.h"
 #include "explain.h"
 #include "gate.h"
@@ -440,7 +441,8 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	peers = peers_init(&e->peers, now_ms);
 	tunnels = tunnels_init(&e->tunnels, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
-			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers };
+			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers,
+			       .env = &e->env };
 	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 || tunnels < 0 ||
 	    (c->upstream && !e->env.asks) || backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
 		engine_free(e);
@@ -456,6 +458,7 @@ void engine_free(struct engine *e)
 	peers_clear(&e->peers);
 	tunnels_clear(&e->tunnels);
 	psk_asks_free(e->env.asks);
+	desks_clear(&e->env);
 	if (e->env.cache)
 		record_cache_free(e->env.cache);
 	txq_destroy(&e->txq);

@@ -19,6 +19,7 @@ struct steps;
 struct upstream;
 struct psk_asks;
 struct tls_about;
+struct desk;
 
 #define ENV_SCRATCH (64 * 1024)
 
@@ -34,7 +35,8 @@ struct env {
 	struct steps *steps;          /* the expensive ones that this turn still has */
 	struct upstream *upstream;    /* to backends */
 	struct psk_asks *asks;        /* programs that know pre-shared keys; NULL: none can be asked */
-	const struct tls_about *about; /* while a forwarding handler opens a session with a PROXY header: its handshake */
+	struct desk *desks;           /* to processes that serve all sessions of a service */
+	const struct tls_about *about; /* while a handler that passes it on opens a session: its handshake */
 };
 
 #endif

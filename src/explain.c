@@ -48,6 +48,8 @@ static const struct text {
 						"minute, and datagrams are carried again as soon as it answers" },
 	[METRIC_connect_lost] = { LOG_WARNING_, "the local program reads more slowly than its server answers, or has gone: "
 						"raise net.unix.max_dgram_qlen" },
+	[METRIC_exec_lost] = { LOG_WARNING_, "a process says more than the workers of its sessions take: have it say less; "
+					     "or clients send empty records, which only exec-mode = service can pass on" },
 	[METRIC_limited_memory] = { LOG_WARNING_, "memory ran out: lower --max-sessions and --max-handshakes, or give "
 						  "this machine or service more memory" },
 	[METRIC_session_closed_seq] = { LOG_NOTICE_, "a session may send 2^48 records: their clients have to connect "

@@ -6,7 +6,7 @@
 #include "handlers.h"
 
 const struct handler *const handlers[] = { &handler_command, &handler_echo, &handler_discard, &handler_forward,
-					  &handler_connect, NULL };
+					  &handler_connect, &handler_exec, NULL };
 
 const struct handler *handler_find(const char *name)
 {

@@ -12,5 +12,6 @@ extern const struct handler handler_echo;
 extern const struct handler handler_discard;
 extern const struct handler handler_forward;
 extern const struct handler handler_connect; /* of services that connect; sessions never have it */
+extern const struct handler handler_exec;
 
 #endif

@@ -67,10 +67,10 @@
 	X(bytes_in, "application bytes received")                                             \
 	X(bytes_out, "application bytes sent")                                                \
 	X(send_too_large, "messages from a handler that were too large for a record")         \
-	X(backend_out, "datagrams handed to backends")                                        \
-	X(backend_in, "datagrams from backends")                                              \
+	X(backend_out, "datagrams handed to backends and processes") \
+	X(backend_in, "datagrams from backends and processes") \
 	X(backend_down, "records dropped because their backend was down")                     \
-	X(backend_lost, "records that the kernel did not take for their backend")             \
+	X(backend_lost, "records that the kernel did not take for their backend or process") \
 	X(backend_moved, "sessions that went to another backend because theirs was down")     \
 	X(limited_sockets, "sessions refused for want of a socket to a backend")              \
 	X(limited_ports, "sessions refused because no local port was left for their socket to a backend") \
@@ -93,6 +93,13 @@
 	X(connect_too_large, "datagrams of local peers that were too large for a record")     \
 	X(connect_lost, "datagrams that the socket of a local peer did not take")             \
 	X(limited_connect, "local peers refused by the limits of their connect service")      \
+	X(limited_processes, "sessions refused for want of a process (exec-processes, exec-rate)") \
+	X(exec_started, "processes started")                                                  \
+	X(exec_restarted, "times that the process of a whole service was started again")      \
+	X(exec_failed, "times that a process could not be started")                           \
+	X(exec_killed, "processes that had to be killed at their end")                        \
+	X(exec_malformed, "datagrams of processes of whole services without a good header")   \
+	X(exec_lost, "records and answers that could not be handed to or from a process")     \
 	X(aead_set_up, "AEAD handles keyed: misses of the cache of hot sessions")
 
 enum metric {

@@ -257,12 +257,12 @@ static void open_session(struct session *s, const struct handshake *h, const str
 		session_close(s, SESSION_END_REVOKED);
 		return;
 	}
-	if (service->route_count > 0 || service->forward.proxy != FORWARD_PROXY_NONE)
+	if (service->route_count > 0 || service_tells(service, 0))
 		handshake_about(h, &about);
 	if (service->route_count > 0 && !take_route(s, service, h, &about))
 		return;
 	handler = service_handler(service, s->route);
-	if (service_forward(service, s->route)->proxy != FORWARD_PROXY_NONE)
+	if (service_tells(service, s->route))
 		s->env->about = &about;
 	err = handler->open ? handler->open(s) : 0;
 	s->env->about = NULL;

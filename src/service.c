@@ -12,6 +12,7 @@ struct standing {
 	atomic_uint refs;
 	struct quota *quota;
 	struct tls_shared *tls;
+	struct crew *crew;
 };
 
 struct standing *standing_new(const struct quota_limits *limits)
@@ -23,7 +24,8 @@ struct standing *standing_new(const struct quota_limits *limits)
 	atomic_init(&s->refs, 1);
 	s->quota = quota_new(limits);
 	s->tls = tls_shared_new(RESUMPTION_ENTRIES, RESUMPTION_LIFETIME_S);
-	if (!s->quota || !s->tls) {
+	s->crew = crew_new();
+	if (!s->quota || !s->tls || !s->crew) {
 		standing_unref(s);
 		return NULL;
 	}
@@ -40,6 +42,7 @@ void standing_unref(struct standing *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	crew_unref(s->crew);
 	tls_shared_free(s->tls);
 	quota_free(s->quota);
 	free(s);
@@ -53,6 +56,11 @@ struct quota *standing_quota(struct standing *s)
 struct tls_shared *standing_tls(struct standing *s)
 {
 	return s->tls;
+}
+
+struct crew *standing_crew(struct standing *s)
+{
+	return s->crew;
 }
 
 /* A copy of a text; NULL of none. */
@@ -74,6 +82,8 @@ static bool copy_route(struct service_route *out, const struct service_route *r)
 	well &= copy_text(&out->rule.identity, r->rule.identity);
 	if (out->forward.backends)
 		backends_ref(out->forward.backends);
+	if (out->exec)
+		exec_ref(out->exec);
 	return well;
 }
 
@@ -86,6 +96,7 @@ static void free_routes(struct service_route *routes, unsigned count)
 		for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++)
 			free((void *)(uintptr_t)texts[j]);
 		backends_unref(r->forward.backends);
+		exec_unref(r->exec);
 	}
 	free(routes);
 }
@@ -129,6 +140,8 @@ struct service *service_new(const struct service_config *c)
 	standing_ref(c->standing);
 	if (c->forward.backends)
 		backends_ref(c->forward.backends);
+	if (c->exec)
+		exec_ref(c->exec);
 	atomic_init(&s->refs, 1);
 	return s;
 }
@@ -147,6 +160,7 @@ void service_unref(struct service *s)
 	standing_unref(s->config.standing);
 	uplink_unref(s->config.uplink);
 	backends_unref(s->config.forward.backends);
+	exec_unref(s->config.exec);
 	free_routes((struct service_route *)(uintptr_t)s->config.routes, s->config.route_count);
 	free(s);
 }

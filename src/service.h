@@ -7,9 +7,11 @@
 #define DTLSD_SERVICE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "exec.h"
 #include "forward.h"
 #include "handler.h"
 #include "quota.h"
@@ -25,6 +27,7 @@ struct standing *standing_ref(struct standing *s);
 void standing_unref(struct standing *s); /* NULL is fine */
 struct quota *standing_quota(struct standing *s);
 struct tls_shared *standing_tls(struct standing *s);
+struct crew *standing_crew(struct standing *s);
 
 /* What is done with the sessions of some clients. */
 struct service_route {
@@ -33,6 +36,7 @@ struct service_route {
 	struct route_rule rule;        /* which clients */
 	const struct handler *handler; /* NULL: they are denied */
 	struct forward forward;
+	struct exec *exec;
 };
 
 #define SERVICE_ROUTES_MOST 255
@@ -48,6 +52,7 @@ struct service_config {
 	struct forward forward;   /* for the handler of that name, and the servers of an uplink; a reference is taken */
 	struct uplink *uplink;    /* a reference is taken. NULL: it serves DTLS; else it has no tls: it is a client */
 	uint64_t silence_ms;      /* of an uplink's server, after which its session is made anew; 0: never */
+	struct exec *exec;        /* for the handler of that name; a reference is taken; NULL: for other handlers */
 	const struct service_route *routes; /* the first that matches comes before the handler above; copied */
 	unsigned route_count;
 };
@@ -74,6 +79,17 @@ static inline const struct handler *service_handler(const struct service_config 
 static inline const struct forward *service_forward(const struct service_config *c, unsigned route)
 {
 	return route ? &c->routes[route - 1].forward : &c->forward;
+}
+
+static inline struct exec *service_exec(const struct service_config *c, unsigned route)
+{
+	return route ? c->routes[route - 1].exec : c->exec;
+}
+
+/* Its handler passes on what is known of the client. */
+static inline bool service_tells(const struct service_config *c, unsigned route)
+{
+	return service_forward(c, route)->proxy != FORWARD_PROXY_NONE || service_exec(c, route);
 }
 
 static inline struct quota *service_quota(const struct service *s)

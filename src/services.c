@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "connects.h"
 #include "expiry.h"
 #include "forward.h"
@@ -34,6 +35,7 @@ struct subject {
 	const struct conf *conf;
 	const struct conf_service *service;
 	const struct conf_route *route; /* NULL: the service itself */
+	struct crew *crew;              /* of the service */
 };
 
 static const struct conf_answer *answer_of(const struct subject *u)
@@ -115,30 +117,61 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 	return tls;
 }
 
+/* What settings belong to one handler alone, and make it the handler where none is named. */
+static const struct {
+	const struct handler *handler;
+	const char *setting, *needs, *does, *in_file, *on_line;
+} owners[] = {
+	{ &handler_forward, "forward", "backends", "forward", "forward = \"127.0.0.1:5683\"", "--forward 127.0.0.1:5683" },
+	{ &handler_exec, "command", "a command", "run one", "command = {\"/usr/local/bin/handler\", \"argument\"}",
+	  "--command \"/usr/local/bin/handler argument\"" },
+};
+
+#define OWNERS (sizeof(owners) / sizeof(owners[0]))
+
+static bool is_given(const struct conf_answer *a, size_t owner)
+{
+	return owners[owner].handler == &handler_forward ? a->forward != NULL : a->command != NULL;
+}
+
+/* h and the settings of handlers do not fit together. false: it is told in out. */
+static bool fits(const struct subject *u, const struct handler *h, char *out, size_t size)
+{
+	const char *dashes = dashes_of(u);
+
+	for (size_t i = 0; i < OWNERS; i++) {
+		bool given = is_given(answer_of(u), i), wanted = owners[i].handler == h;
+
+		if (wanted && !given)
+			snprintf(out, size, "%shandler: %s needs %s, as: %s", dashes, h->name,
+				 owners[i].needs, u->conf->file ? owners[i].in_file : owners[i].on_line);
+		else if (given && !wanted)
+			snprintf(out, size, "%shandler: %s does not %s: leave it out, or %s%s", dashes, h->name,
+				 owners[i].does, dashes, owners[i].setting);
+		if (given != wanted)
+			return false;
+	}
+	return true;
+}
+
 /* NULL: it is in the log. */
 static const struct handler *find_handler(const struct subject *u)
 {
-	const char *dashes = dashes_of(u);
 	const struct conf_answer *a = answer_of(u);
 	const struct handler *h = a->handler ? handler_find(a->handler) : &handler_command;
 	char text[300];
 
-	if (a->forward && h == &handler_command) /* nobody gives both on purpose */
-		h = &handler_forward;
-	if (!h)
-		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them", dashes,
-			 a->handler);
-	else if (h == &handler_connect) /* of a route: services do not ask */
+	for (size_t i = 0; i < OWNERS && h == &handler_command; i++) /* nobody gives both on purpose */
+		if (is_given(a, i))
+			h = owners[i].handler;
+	if (h == &handler_connect) /* of a route: services do not ask */
 		snprintf(text, sizeof(text), "handler: connect is for whole services, which are clients then: give a "
 			 "service to = \"HOST:PORT\"");
-	else if (h == &handler_forward && !a->forward)
-		snprintf(text, sizeof(text), "%shandler: forward needs backends, as: %s", dashes,
-			 u->conf->file ? "forward = \"127.0.0.1:5683\"" : "--forward 127.0.0.1:5683");
-	else if (a->forward && h != &handler_forward)
-		snprintf(text, sizeof(text), "%shandler: %s does not forward: leave it out, or %sforward", dashes, h->name,
-			 dashes);
-	else
+	else if (h && fits(u, h, text, sizeof(text)))
 		return h;
+	if (!h)
+		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them",
+			 dashes_of(u), a->handler);
 	complain(u, "handler", text);
 	return NULL;
 }
@@ -234,6 +267,42 @@ static bool make_forward(const struct subject *u, const struct forward *before, 
 	return false;
 }
 
+/* The same for the handler exec. What is as it was before goes on, with its process. */
+static bool make_exec(const struct subject *u, struct exec *before, struct exec **out)
+{
+	const struct conf_service *c = u->service;
+	const struct exec_options o = {
+		.service = c->name,
+		.command = answer_of(u)->command,
+		.environment = c->exec_environment,
+		.directory = c->exec_directory,
+		.umask = c->exec_umask,
+		.user = c->exec_user,
+		.group = c->exec_group,
+		.memory_mb = c->exec_memory,
+		.cpu_s = c->exec_cpu,
+		.files = c->exec_files,
+		.tasks = c->exec_tasks,
+		.grace_s = c->exec_grace,
+		.shared = answer_of(u)->exec_mode == 1,
+		.dashes = dashes_of(u),
+	};
+	char why[512];
+
+	if (!o.command)
+		return true;
+	*out = exec_new(&o, u->crew, why, sizeof(why));
+	if (!*out) {
+		complain(u, "command", why);
+		return false;
+	}
+	if (before && exec_same(before, *out)) {
+		exec_unref(*out);
+		*out = exec_ref(before);
+	}
+	return true;
+}
+
 /* ---- routes ---- */
 
 struct routes {
@@ -241,24 +310,33 @@ struct routes {
 	char place[CONF_ROUTES_MOST][CONF_PLACE_TEXT];
 };
 
-static const struct forward *find_forward_before(const struct service_config *before, const char *name)
+/* NULL: there was none. */
+static const struct service_route *find_route_before(const struct service_config *before, const char *name)
 {
 	for (unsigned i = 0; before && i < before->route_count; i++)
 		if (strcmp(before->routes[i].name, name) == 0)
-			return &before->routes[i].forward;
+			return &before->routes[i];
 	return NULL;
 }
 
-/* All of them, so that each that is wrong is in the log. The caller lets go of their backends in any case. */
-static bool make_routes(const struct conf *conf, const struct conf_service *c, const struct service_config *before,
-			struct routes *out)
+/* What its handler needs. false: it is in the log. */
+static bool make_route(const struct subject *u, const struct service_route *before, struct service_route *r)
 {
+	r->handler = find_handler(u);
+	return r->handler && make_forward(u, before ? &before->forward : NULL, &r->forward) &&
+	       make_exec(u, before ? before->exec : NULL, &r->exec);
+}
+
+/* All of a service, so that each that is wrong is in the log. The caller lets go of what they hold in any case. */
+static bool make_routes(const struct subject *service, const struct service_config *before, struct routes *out)
+{
+	const struct conf_service *c = service->service;
 	bool well = true;
 
 	memset(out->route, 0, sizeof(out->route));
 	for (unsigned i = 0; i < c->route_count; i++) {
 		const struct conf_route *from = &c->routes[i];
-		const struct subject u = { conf, c, from };
+		const struct subject u = { service->conf, c, from, service->crew };
 		struct service_route *r = &out->route[i];
 
 		r->name = from->name;
@@ -266,28 +344,30 @@ static bool make_routes(const struct conf *conf, const struct conf_service *c, c
 		r->rule = (struct route_rule){ from->sni, from->alpn, from->identity, from->deny };
 		if (from->deny)
 			continue;
-		r->handler = find_handler(&u);
-		well &= r->handler && make_forward(&u, find_forward_before(before, r->name), &r->forward);
+		well &= make_route(&u, find_route_before(before, r->name), r);
 	}
 	return well;
 }
 
 static void clear_routes(struct routes *r)
 {
-	for (unsigned i = 0; i < CONF_ROUTES_MOST; i++)
+	for (unsigned i = 0; i < CONF_ROUTES_MOST; i++) {
 		backends_unref(r->route[i].forward.backends);
+		exec_unref(r->route[i].exec);
+	}
 }
 
 /* ---- services ---- */
 
 /* With routes that were made for it. NULL: it is in the log. */
-static struct service *make_with(const struct subject *u, const struct service_config *old, const struct routes *routes)
+static struct service *make_with(const struct subject *u, struct standing *standing, const struct service_config *old,
+				 const struct routes *routes)
 {
 	const struct conf_service *c = u->service;
-	const struct quota_limits limits = limits_of(u->conf, c);
 	struct service_config config = {
 		.name = c->name,
 		.handler = find_handler(u),
+		.standing = standing,
 		.idle_timeout_ms = c->idle_timeout * UINT64_C(1000),
 		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
 		.mtu = c->mtu,
@@ -296,18 +376,16 @@ static struct service *make_with(const struct subject *u, const struct service_c
 	};
 	struct service *s = NULL;
 
-	if (!config.handler || !make_forward(u, old ? &old->forward : NULL, &config.forward))
-		return NULL;
-	config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
-	if (config.standing)
-		config.tls = load(u, standing_tls(config.standing));
+	if (config.handler && make_forward(u, old ? &old->forward : NULL, &config.forward) &&
+	    make_exec(u, old ? old->exec : NULL, &config.exec))
+		config.tls = load(u, standing_tls(standing));
 	if (config.tls)
 		s = service_new(&config);
-	if (!config.standing || (config.tls && !s))
+	if (config.tls && !s)
 		complain(u, NULL, "out of memory");
 	tls_unref(config.tls);
-	standing_unref(config.standing);
 	backends_unref(config.forward.backends);
+	exec_unref(config.exec);
 	return s;
 }
 
@@ -350,22 +428,35 @@ static bool check_server(const struct subject *u)
 	return false;
 }
 
+/* One that serves. NULL: it is in the log. */
+static struct service *make_server(struct subject *u, const struct service_config *old)
+{
+	const struct quota_limits limits = limits_of(u->conf, u->service);
+	struct standing *standing = old ? standing_ref(old->standing) : standing_new(&limits);
+	struct service *s = NULL;
+	struct routes routes;
+
+	if (!standing) {
+		complain(u, NULL, "out of memory");
+		return NULL;
+	}
+	u->crew = standing_crew(standing);
+	if (make_routes(u, old, &routes))
+		s = make_with(u, standing, old, &routes);
+	clear_routes(&routes);
+	standing_unref(standing);
+	return s;
+}
+
 /* NULL: it is in the log. */
 static struct service *make(const struct conf *conf, const struct conf_service *c, const struct services *before)
 {
 	const struct service_config *old = find_before(c->name, before);
-	const struct subject u = { conf, c, NULL };
-	struct service *s = NULL;
-	struct routes routes;
+	struct subject u = { .conf = conf, .service = c };
 
 	if (conf_connects(c))
 		return make_client(&u, old);
-	if (!check_server(&u))
-		return NULL;
-	if (make_routes(conf, c, old, &routes))
-		s = make_with(&u, old, &routes);
-	clear_routes(&routes);
-	return s;
+	return check_server(&u) ? make_server(&u, old) : NULL;
 }
 
 bool services_make(struct services *out, const struct conf *c, const struct services *before)
@@ -445,7 +536,7 @@ static bool load_again(const struct subject *u, struct service_config *config)
 /* NULL: out of memory. */
 static struct service *renew(const struct conf *c, unsigned index, struct service *s, bool *different)
 {
-	const struct subject u = { c, c->services[index], NULL };
+	const struct subject u = { .conf = c, .service = c->services[index] };
 	struct service_config config = s->config;
 	struct service *made;
 
@@ -490,6 +581,8 @@ void services_limit(const struct services *s, const struct conf *c)
 		const struct quota_limits limits = limits_of(c, c->services[i]);
 
 		quota_set_limits(service_quota(s->service[i]), &limits);
+		crew_set_limits(standing_crew(s->service[i]->config.standing), c->services[i]->exec_processes,
+				c->services[i]->exec_rate);
 	}
 }
 
@@ -521,4 +614,25 @@ void services_clear(struct services *s)
 	for (unsigned i = 0; i < s->count; i++)
 		service_unref(s->service[i]);
 	s->count = 0;
+}
+
+/* Where one process serves all sessions it is there before the first of them. */
+static void start_process(const struct service_config *c, struct exec *x)
+{
+	struct exec_channel channel;
+	int err = x && exec_shared(x) ? exec_channel(x, clock_mono_ms(), &channel) : 0;
+
+	if (err < 0)
+		log_error("service %s: its process is not started: %s; with its first session it is tried again", c->name,
+			  strerror(-err));
+}
+
+void services_start(const struct services *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct service_config *c = &s->service[i]->config;
+
+		for (unsigned j = 0; j <= c->route_count; j++)
+			start_process(c, service_exec(c, j));
+	}
 }

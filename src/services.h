@@ -36,6 +36,8 @@ void services_warn(const struct services *s, uint64_t before, uint64_t now);
 uint64_t services_expiry(const struct services *s);
 /* The limits of the configuration hold from now on. */
 void services_limit(const struct services *s, const struct conf *c);
+/* What runs beside the workers for them, where it does not run already. After services_limit. */
+void services_start(const struct services *s);
 void services_clear(struct services *s);
 
 #endif

@@ -26,6 +26,7 @@
 	{ name, 0, SETTING_CHOICE, where, field, preset, 0, 0, words, help }
 #define PATH(name, where, field, help) { name, 0, SETTING_FILE, where, field, 0, 0, 0, "FILE", help }
 #define PATHS(name, where, field, help) { name, 0, SETTING_FILES, where, field, 0, 0, 0, "FILE[,FILE]...", help }
+#define WORDS(name, where, field, argument, help) { name, 0, SETTING_WORDS, where, field, 0, 0, 0, argument, help }
 #define FLAG(name, where, field, help) { name, 0, SETTING_FLAG, where, field, 0, 0, 0, NULL, help }
 #define COUNT(name, letter, field, help) { name, letter, SETTING_COUNT, BESIDE, field, 0, 0, 0, NULL, help }
 #define VERDICT(name, letter, verdict, help) \
@@ -34,8 +35,8 @@
 const struct setting settings[] = {
 	PATH("config", BESIDE, PROCESS(file), "take all settings and any number of services from there: dtlsd.conf(5)"),
 	FLAG("check", BESIDE, PROCESS(check), "read and load everything, say whether it is well, and exit"),
-	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(answer.handler), 0, 0, 0, "command|echo|discard|forward|connect",
-	  "who answers (command, or with --forward or --to that)" },
+	{ "handler", 0, SETTING_TEXT, BOTH, SERVICE(answer.handler), 0, 0, 0, "command|echo|discard|forward|exec|connect",
+	  "who answers (command, or with --forward, --command or --to what these are for)" },
 	PATHS("x509certfile", WATCHED, SERVICE(x509certfile),
 	      "certificate chain in PEM, the server's own first; more for other keys and names"),
 	PATHS("x509keyfile", WATCHED, SERVICE(x509keyfile), "its private key in PEM; as many as certificates"),
@@ -84,6 +85,26 @@ const struct setting settings[] = {
 	       "ask for the addresses of named backends so often, 0 only at a reload (60)"),
 	NUMBER("forward-sockets", BOTH, PROCESS(forward_sockets), 0, 0, 100000000, "N",
 	       "sessions with a backend at a time, 0 as many as open files allow (0)"),
+	WORDS("command", BOTH, SERVICE(answer.command), "WORD...",
+	      "hand records to this program, and what it says back: its absolute path and arguments"),
+	CHOICE("exec-mode", BOTH, SERVICE(answer.exec_mode), 0, "session|service",
+	       "a process for each session, or one for all of them (session)"),
+	WORDS("exec-environment", BOTH, SERVICE(exec_environment), "NAME[=VALUE]...",
+	      "set these for it, or pass on dtlsd's own (PATH)"),
+	PATH("exec-directory", BOTH, SERVICE(exec_directory), "run it there (/)"),
+	{ "exec-umask", 0, SETTING_TEXT, BOTH, SERVICE(exec_umask), 0, 0, 0, "OCTAL", "with this umask (077)" },
+	{ "exec-user", 0, SETTING_TEXT, BOTH, SERVICE(exec_user), 0, 0, 0, "USER", "as this user; for root" },
+	{ "exec-group", 0, SETTING_TEXT, BOTH, SERVICE(exec_group), 0, 0, 0, "GROUP", "in this group (the user's); for root" },
+	NUMBER("exec-processes", BOTH, SERVICE(exec_processes), 1000, 1, 20000, "N", "processes at a time (1000)"),
+	NUMBER("exec-rate", BOTH, SERVICE(exec_rate), 100, 0, 100000, "N",
+	       "processes started a second, 0 any number (100)"),
+	NUMBER("exec-grace", BOTH, SERVICE(exec_grace), 5, 0, 3600, "SECONDS",
+	       "from the end of its input to SIGTERM, and from there to SIGKILL (5)"),
+	NUMBER("exec-memory", BOTH, SERVICE(exec_memory), 0, 0, 16777216, "MIB", "address space of one, 0 any (0)"),
+	NUMBER("exec-cpu", BOTH, SERVICE(exec_cpu), 0, 0, 100000000, "SECONDS", "CPU time of one, 0 any (0)"),
+	NUMBER("exec-files", BOTH, SERVICE(exec_files), 256, 0, 1000000, "N", "open files of one, 0 any (256)"),
+	NUMBER("exec-tasks", BOTH, SERVICE(exec_tasks), 0, 0, 1000000, "N",
+	       "processes and threads of its user, 0 any (0)"),
 	NUMBER("workers", BOTH | START, PROCESS(workers), 0, 0, CONF_WORKERS_MOST, "N",
 	       "worker threads, 0 for one per processor (0)"),
 	NUMBER("idle-timeout", BOTH, SERVICE(idle_timeout), 300, 0, 31536000, "SECONDS",
@@ -124,7 +145,7 @@ const struct setting settings[] = {
 	{ "identity", 0, SETTING_TEXT, IN_FILE, ROUTE(identity), 0, 0, 0, "PATTERN",
 	  "for clients whose certificate or PSK has such a name" },
 	FLAG("deny", IN_FILE, ROUTE(deny), "refuse them"),
-	{ "handler", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.handler), 0, 0, 0, "command|echo|discard|forward",
+	{ "handler", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.handler), 0, 0, 0, "command|echo|discard|forward|exec",
 	  "who answers them" },
 	{ "forward", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.forward), 0, 0, 0, "BACKEND,...", "their backends" },
 	{ "forward-source", 0, SETTING_TEXT, IN_FILE, ROUTE(answer.forward_source), 0, 0, 0, "ADDRESS,...",
@@ -133,6 +154,8 @@ const struct setting settings[] = {
 	CHOICE("forward-move", IN_FILE, ROUTE(answer.forward_move), 0, "yes|no", "as of the service (yes)"),
 	NUMBER("forward-silence", IN_FILE, ROUTE(answer.forward_silence), 10, 0, 86400, "SECONDS",
 	       "as of the service (10)"),
+	WORDS("command", IN_FILE, ROUTE(answer.command), "WORD...", "their program; its limits are the service's"),
+	CHOICE("exec-mode", IN_FILE, ROUTE(answer.exec_mode), 0, "session|service", "as of the service (session)"),
 	PATH("pid-file", BOTH | SETTING_BESIDE_FILE | START, PROCESS(pid_file),
 	     "write the process ID there, remove it at the end"),
 	FLAG("syslog", BOTH | SETTING_BESIDE_FILE | START, PROCESS(syslog), "log to syslog instead of standard error"),
@@ -241,6 +264,7 @@ int setting_apply(const struct setting *s, void *base, const char *text, char *e
 	case SETTING_TEXT:
 	case SETTING_FILE:
 	case SETTING_FILES:
+	case SETTING_WORDS:
 		if (!*text) {
 			snprintf(err, err_size, "there is nothing in it; give a value or leave it out");
 			return -EINVAL;
@@ -285,6 +309,7 @@ void setting_format(const struct setting *s, const void *base, char *out, size_t
 	case SETTING_TEXT:
 	case SETTING_FILE:
 	case SETTING_FILES:
+	case SETTING_WORDS:
 		text = setting_text(s, base);
 		snprintf(out, size, "%s", text ? text : "none");
 		return;
@@ -312,6 +337,7 @@ bool setting_equal(const struct setting *s, const void *a, const void *b)
 	case SETTING_TEXT:
 	case SETTING_FILE:
 	case SETTING_FILES:
+	case SETTING_WORDS:
 		x = setting_text(s, a);
 		y = setting_text(s, b);
 		return x == y || (x && y && strcmp(x, y) == 0);

@@ -14,6 +14,7 @@ enum setting_kind {
 	SETTING_TEXT,    /* const char * */
 	SETTING_FILE,    /* const char *: a path, in a file relative to the directory of that file */
 	SETTING_FILES,   /* const char *: several of them, with commas between; or objects in PKCS#11 tokens */
+	SETTING_WORDS,   /* const char *: words of words.h; in a file a list */
 	SETTING_NUMBER,  /* uint32_t */
 	SETTING_CHOICE,  /* uint32_t: the place among the words of .argument */
 	SETTING_FLAG,    /* bool; on the command line without an argument, in a file yes or no */
@@ -56,7 +57,7 @@ const struct setting *setting_find(const char *name, enum setting_scope scope, e
 void setting_presets(void *base, enum setting_scope scope);
 /*
  * Sets what s says in base. text is NULL for a flag or count on the command line; it is kept as a
- * pointer by texts and files. 0, or -EINVAL with err saying what is wrong and what is accepted, without the name.
+ * pointer by texts, files and words. 0, or -EINVAL with err saying what is wrong and what is accepted, without the name.
  */
 int setting_apply(const struct setting *s, void *base, const char *text, char *err, size_t err_size);
 /* The value for people; of none at all "none". Cut where it does not fit. */

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -81,7 +82,7 @@ static bool is_refusal(int err)
 
 static bool is_unix(const struct upstream_socket *s)
 {
-	return s->to->addr.family == 0;
+	return !s->to || s->to->addr.family == 0;
 }
 
 static socklen_t to_sockaddr(const struct backend_addr *a, struct sockaddr_storage *ss)
@@ -214,15 +215,44 @@ static int join(struct upstream *u, struct upstream_socket *s, const struct sour
 	return 0;
 }
 
+/* What is watched of it always. */
+static uint32_t events_of(const struct upstream_socket *s)
+{
+	return s->deaf ? 0 : EPOLLIN;
+}
+
+/* One socket more, within the limit. */
+static bool take_place(struct upstream *u)
+{
+	u->open++;
+	return atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most);
+}
+
 int upstream_open(struct upstream *u, struct upstream_socket *s, const struct backend_addr *to,
 		  const struct sources *from, const struct upstream_owner *owner)
 {
 	int err = -EDQUOT;
 
 	*s = (struct upstream_socket){ .owner = owner, .to = to, .fd = -1 };
-	if (atomic_fetch_add(&u->limit->open, 1) < atomic_load(&u->limit->most))
+	if (take_place(u))
 		err = join(u, s, from);
-	u->open++;
+	if (err < 0)
+		upstream_close(u, s);
+	return err;
+}
+
+int upstream_adopt(struct upstream *u, struct upstream_socket *s, int fd, bool deaf,
+		   const struct upstream_owner *owner)
+{
+	struct epoll_event e = { .data.ptr = s };
+	int err = 0;
+
+	*s = (struct upstream_socket){ .owner = owner, .fd = fd, .connected = true, .deaf = deaf };
+	e.events = events_of(s);
+	if (!take_place(u))
+		err = -EDQUOT;
+	else if (epoll_ctl(u->epoll, EPOLL_CTL_ADD, fd, &e) < 0)
+		err = -errno;
 	if (err < 0)
 		upstream_close(u, s);
 	return err;
@@ -281,6 +311,8 @@ void upstream_close(struct upstream *u, struct upstream_socket *s)
 	for (int i = 0; i < u->ready_count; i++)
 		if (u->ready[i].data.ptr == s)
 			u->ready[i].data.ptr = NULL;
+	if (s->fd >= 0 && !s->to)
+		(void)epoll_ctl(u->epoll, EPOLL_CTL_DEL, s->fd, NULL); /* others may have it open, too */
 	if (s->fd >= 0)
 		close(s->fd); /* and with that it leaves epoll */
 	s->fd = -1;
@@ -291,7 +323,7 @@ void upstream_close(struct upstream *u, struct upstream_socket *s)
 /* From now on what is for it waits, or does not; when it may go on, upstream_run hears of it. */
 static void set_blocked(struct upstream *u, struct upstream_socket *s, bool blocked)
 {
-	struct epoll_event e = { .events = blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = s };
+	struct epoll_event e = { .events = events_of(s) | (blocked ? EPOLLOUT : 0), .data.ptr = s };
 
 	s->blocked = epoll_ctl(u->epoll, EPOLL_CTL_MOD, s->fd, &e) == 0 && blocked;
 }
@@ -309,6 +341,14 @@ static size_t segment_of(struct msghdr *h)
 		return size > 0 ? (size_t)size : 0;
 	}
 	return 0;
+}
+
+/* An adopted socket has nothing more to read, or an empty datagram. */
+static bool has_ended(const struct upstream_socket *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 /* Of one message. Larger than the buffer is larger than any record: the owner refuses what is here of it. */
@@ -336,13 +376,18 @@ static void read_socket(struct upstream *u, struct upstream_socket *s)
 		u->in[i].msg_hdr.msg_controllen = sizeof(u->in_control[i]);
 	n = recvmmsg(s->fd, u->in, RX_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
-		if (is_refusal(errno))
+		if (s->to && is_refusal(errno))
 			s->owner->refused(s, errno);
 		return;
 	}
 	u->reading = s;
-	for (int i = 0; i < n && u->reading; i++)
+	for (int i = 0; i < n && u->reading; i++) {
+		if (!s->to && u->in[i].msg_len == 0 && has_ended(s)) {
+			s->owner->ended(s);
+			break;
+		}
 		deliver(u, &u->in[i]);
+	}
 	u->reading = NULL;
 }
 
@@ -354,7 +399,9 @@ void upstream_run(struct upstream *u)
 
 		if (s && (u->ready[i].events & EPOLLOUT))
 			set_blocked(u, s, false);
-		if (s && (u->ready[i].events & ~(uint32_t)EPOLLOUT))
+		if (s && s->deaf && (u->ready[i].events & EPOLLHUP))
+			s->owner->ended(s);
+		else if (s && !s->deaf && (u->ready[i].events & ~(uint32_t)EPOLLOUT))
 			read_socket(u, s);
 	}
 	u->ready_count = 0;
@@ -393,8 +440,8 @@ static bool try_again(struct upstream_socket *s, int err)
 {
 	if (err == EINTR)
 		return true;
-	if (!is_refusal(err))
-		return false;
+	if (!is_refusal(err) || !s->to)
+		return false; /* that an adopted socket is over is heard of where it is read */
 	if (is_unix(s))
 		err = reconnect(s); /* a new one may have taken its place, which no connected socket notices */
 	if (err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * upstream: a worker's sockets towards backends: one for each session, connected, UDP or unix datagram. One epoll
- * descriptor holds them all; the worker's loop watches that one.
+ * upstream: a worker's sockets towards backends: one for each session, connected, UDP or unix datagram, or one end of
+ * a pair whose other end a process has. One epoll descriptor holds them all; the worker's loop watches that one.
  *
  * Datagrams keep their boundaries both ways. Those of one session that follow each other leave in one call
  * (UDP_SEGMENT where they are of one length, else sendmmsg), and answers come by recvmmsg with GRO.
@@ -30,18 +30,21 @@ struct upstream_limit {
 struct upstream_owner {
 	/* A datagram from the backend, borrowed. May close this socket, and others. */
 	void (*reply)(struct upstream_socket *s, uint8_t *data, size_t len);
-	/* The backend is not there; err: the error number. Closes nothing. */
+	/* The backend is not there; err: the error number. Closes nothing. Not of adopted sockets. */
 	void (*refused)(struct upstream_socket *s, int err);
+	/* Of adopted sockets: the other end is closed. May close this socket, and others. */
+	void (*ended)(struct upstream_socket *s);
 };
 
 /* Lies in what its owner keeps of a session, and is not moved while it is open. */
 struct upstream_socket {
 	const struct upstream_owner *owner;
-	const struct backend_addr *to; /* borrowed */
+	const struct backend_addr *to; /* borrowed; NULL: it was adopted */
 	int fd;
 	uint16_t queued;  /* datagrams that have not left yet */
 	bool connected;   /* else it is tried again with the next datagram */
 	bool gso;
+	bool deaf;        /* what comes is for somebody else */
 	bool blocked;     /* a unix socket whose backend has as much to read as it takes */
 };
 
@@ -60,6 +63,12 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 const char *upstream_advice(int err); /* on each of these: why, and what to do */
 /* Whether sockets could come from there: 0, or as above. */
 int upstream_try_source(const struct addr *a);
+/*
+ * A connected SOCK_SEQPACKET socket, from here on its own: it is closed even when this fails, with -EDQUOT or -ENOMEM.
+ * deaf: it only sends; another one reads what comes.
+ */
+int upstream_adopt(struct upstream *u, struct upstream_socket *s, int fd, bool deaf,
+		   const struct upstream_owner *owner);
 void upstream_close(struct upstream *u, struct upstream_socket *s);
 
 /*

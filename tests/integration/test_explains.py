@@ -49,6 +49,10 @@ MOVED_BY = {
     "connect_too_large": "integration/test_connect.py", "limited_connect": "integration/test_connect.py",
     "backend_lost": "integration/test_forward.py", "limited_sockets": "integration/test_forward.py",
     "limited_ports": "integration/test_ports.py",
+    "limited_processes": "integration/test_exec.py", "exec_started": "integration/test_exec.py",
+    "exec_restarted": "integration/test_exec.py", "exec_failed": "integration/test_exec.py",
+    "exec_killed": "integration/test_exec.py", "exec_malformed": "integration/test_exec.py",
+    "exec_lost": "integration/test_exec.py",
 }
 PROVOKED = set()
 

@@ -145,7 +145,7 @@ static void routes_that_cannot_be_meant_are_refused(void **state)
 
 	(void)state;
 	assert_non_null(r);
-	refused("x.conf:5: service a: route x: it leads nowhere: give it a handler, forward, or deny = yes");
+	refused("x.conf:5: service a: route x: it leads nowhere: give it a handler, forward, command, or deny = yes");
 	r->answer.forward = "127.0.0.1:2";
 	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
 	r->deny = true;

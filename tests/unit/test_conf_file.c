@@ -46,6 +46,27 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void words_come_as_a_list_and_are_kept_apart(void **state)
+{
+	const struct conf_service *s;
+
+	(void)state;
+	assert_int_equal(read_text("service x {\n"
+				   "	command = { \"/bin/x\", \"two words\",\n\t\t'say \"it\"', \"\" }\n"
+				   "	exec-environment = TZ\n"
+				   "	exec-mode = service\n"
+				   "	route r { command = \"/bin/y z\" }\n"
+				   "}\n"), 0);
+	s = conf->services[0];
+	assert_string_equal(s->answer.command, "/bin/x \"two words\" \"say \\\"it\\\"\" \"\"");
+	assert_string_equal(s->exec_environment, "TZ");
+	assert_int_equal(s->answer.exec_mode, 1);
+	assert_string_equal(s->routes[0].answer.command, "\"/bin/y z\""); /* one word */
+	assert_int_equal(read_text("service x {\n	command = { \"/bin/x\" }\n	command = { \"/bin/y\" }\n}\n"),
+			 -EINVAL);
+	assert_string_equal(err, PATH ":3: command is given already at " PATH ":2: leave one of them out");
+}
+
 static void every_setting_arrives(void **state)
 {
 	const struct conf_service *s;
@@ -315,6 +336,7 @@ static void two_texts_add_up_and_do_not_overwrite(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(words_come_as_a_list_and_are_kept_apart, tear_down),
 		cmocka_unit_test_teardown(every_setting_arrives, tear_down),
 		cmocka_unit_test_teardown(what_is_not_given_has_the_defaults_of_the_command_line, tear_down),
 		cmocka_unit_test_teardown(routes_are_read_in_their_order, tear_down),

@@ -27,7 +27,7 @@
 struct end {
 	struct upstream_socket socket; /* first */
 	struct upstream *closes;       /* at the first reply */
-	unsigned replies, refusals;
+	unsigned replies, refusals, ends;
 	size_t last;
 	int err;
 };
@@ -58,7 +58,15 @@ static void on_refused(struct upstream_socket *s, int err)
 	e->err = err;
 }
 
-static const struct upstream_owner owner = { .reply = on_reply, .refused = on_refused };
+static void on_ended(struct upstream_socket *s)
+{
+	struct end *e = (struct end *)(void *)s;
+
+	e->ends++;
+	upstream_close(u, s);
+}
+
+static const struct upstream_owner owner = { .reply = on_reply, .refused = on_refused, .ended = on_ended };
 
 /* A server on the loopback, IPv4 or a unix socket without a name in the file system. */
 static void serve(bool unix_socket)
@@ -425,6 +433,82 @@ static void a_source_of_another_machine_is_told(void **state)
 	assert_int_equal(upstream_try_source(&sources.addr[0]), 0);
 }
 
+/* The far end of an adopted pair. */
+static int adopt(struct end *e, bool deaf)
+{
+	int ends[2];
+
+	memset(e, 0, sizeof(*e));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(upstream_adopt(u, &e->socket, ends[0], deaf, &owner), 0);
+	return ends[1];
+}
+
+static void of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none(void **state)
+{
+	struct end e;
+	char buffer[10];
+	int far = adopt(&e, false);
+
+	(void)state;
+	upstream_send(u, &e.socket, "ab", 2, "cd", 2);
+	upstream_flush(u);
+	assert_int_equal(recv(far, buffer, sizeof(buffer), 0), 4);
+	assert_int_equal(send(far, "", 0, 0), 0);
+	upstream_run(u);
+	assert_int_equal(e.replies, 1);
+	assert_int_equal(e.ends, 0);
+	assert_int_equal(send(far, "last", 4, 0), 4);
+	close(far);
+	for (int i = 0; i < 3; i++)
+		upstream_run(u);
+	assert_int_equal(e.replies, 2);
+	assert_int_equal(e.last, 4);
+	assert_int_equal(e.ends, 1);
+	assert_int_equal(atomic_load(&limit.open), 0);
+}
+
+static void who_is_deaf_leaves_what_comes_and_hears_of_the_end(void **state)
+{
+	struct end reads, writes;
+	char buffer[10];
+	int far = adopt(&reads, false);
+
+	(void)state;
+	memset(&writes, 0, sizeof(writes));
+	assert_int_equal(upstream_adopt(u, &writes.socket, dup(reads.socket.fd), true, &owner), 0);
+	assert_int_equal(send(far, "x", 1, 0), 1);
+	upstream_run(u);
+	assert_int_equal(reads.replies, 1);
+	assert_int_equal(writes.replies, 0);
+	upstream_send(u, &writes.socket, NULL, 0, "y", 1);
+	upstream_flush(u);
+	assert_int_equal(recv(far, buffer, sizeof(buffer), 0), 1);
+	close(far);
+	for (int i = 0; i < 3; i++)
+		upstream_run(u);
+	assert_int_equal(reads.ends, 1);
+	assert_int_equal(writes.ends, 1);
+	assert_int_equal(atomic_load(&limit.open), 0);
+}
+
+static void who_does_not_read_has_a_bounded_number_waiting(void **state)
+{
+	struct end e;
+	int far = adopt(&e, false);
+	uint64_t lost;
+
+	(void)state;
+	lost = metric_get(&metrics, METRIC_backend_lost);
+	for (int i = 0; i < 4 * MANY; i++)
+		upstream_send(u, &e.socket, NULL, 0, "datagram", 8);
+	upstream_flush(u);
+	assert_true(metric_get(&metrics, METRIC_backend_lost) > lost);
+	close(far);
+	upstream_close(u, &e.socket);
+	assert_int_equal(atomic_load(&limit.open), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +526,9 @@ int main(void)
 		TEST(the_limit_refuses_the_next_and_no_other),
 		TEST(each_source_has_its_turn),
 		TEST(a_source_of_another_machine_is_told),
+		TEST(of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none),
+		TEST(who_is_deaf_leaves_what_comes_and_hears_of_the_end),
+		TEST(who_does_not_read_has_a_bounded_number_waiting),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
