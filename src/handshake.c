@@ -36,6 +36,7 @@ struct handshake {
 	uint32_t listener;
 	struct tls *tls;
 	gnutls_session_t session;
+	gnutls_x509_crt_t leaf; /* the client's certificate, once it is done; NULL: none */
 	struct tls_report report;
 	uint8_t random[DTLS_RANDOM_SIZE];
 	uint64_t before;
@@ -196,6 +197,8 @@ fail:
 
 void handshake_free(struct handshake *h)
 {
+	if (h->leaf)
+		gnutls_x509_crt_deinit(h->leaf);
 	if (h->session)
 		gnutls_deinit(h->session);
 	place_leave(&h->line);
@@ -606,7 +609,8 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 		fail_gnutls(h, GNUTLS_E_NO_CIPHER_SUITES);
 		return false;
 	}
-	out->identity = tls_identity(h->session);
+	h->leaf = tls_peer_leaf(h->session);
+	out->identity = tls_identity(h->session, h->leaf);
 	out->tls = h->tls;
 	tls_grant_take(tls_grants(h->tls), h->session, &out->grant);
 	tls_about_alpn(h->session, out->alpn);
@@ -618,12 +622,12 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 
 void handshake_about(const struct handshake *h, struct tls_about *out)
 {
-	tls_about(h->session, out);
+	tls_about(h->session, h->leaf, out);
 }
 
 void handshake_names(const struct handshake *h, struct tls_names *out)
 {
-	tls_names(h->session, out);
+	tls_names(h->session, h->leaf, out);
 }
 
 struct flight *handshake_take_final(struct handshake *h)

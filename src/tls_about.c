@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include <gnutls/x509.h>
-
 void tls_about_alpn(gnutls_session_t s, char out[static TLS_ALPN_MOST + 1])
 {
 	gnutls_datum_t alpn;
@@ -25,18 +23,12 @@ static void take_server_name(gnutls_session_t s, struct tls_about *out)
 		out->server_name[0] = '\0';
 }
 
-static void take_certificate(const gnutls_datum_t *der, struct tls_about *out)
+static void take_common_name(gnutls_x509_crt_t leaf, struct tls_about *out)
 {
 	size_t len = sizeof(out->common_name);
-	gnutls_x509_crt_t crt;
 
-	out->certificate = true;
-	if (gnutls_x509_crt_init(&crt) < 0)
-		return;
-	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0 ||
-	    gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, out->common_name, &len) < 0)
+	if (gnutls_x509_crt_get_dn_by_oid(leaf, GNUTLS_OID_X520_COMMON_NAME, 0, 0, out->common_name, &len) < 0)
 		out->common_name[0] = '\0';
-	gnutls_x509_crt_deinit(crt);
 }
 
 static void take_psk_identity(gnutls_session_t s, struct tls_about *out)
@@ -49,9 +41,8 @@ static void take_psk_identity(gnutls_session_t s, struct tls_about *out)
 	out->psk_identity_len = identity.size;
 }
 
-void tls_about(gnutls_session_t s, struct tls_about *out)
+void tls_about(gnutls_session_t s, gnutls_x509_crt_t leaf, struct tls_about *out)
 {
-	const gnutls_datum_t *peer;
 	const char *cipher;
 
 	memset(out, 0, sizeof(*out));
@@ -64,7 +55,7 @@ void tls_about(gnutls_session_t s, struct tls_about *out)
 		take_psk_identity(s, out);
 		return;
 	}
-	peer = gnutls_certificate_get_peers(s, NULL);
-	if (peer)
-		take_certificate(peer, out);
+	out->certificate = gnutls_certificate_get_peers(s, NULL) != NULL;
+	if (leaf)
+		take_common_name(leaf, out);
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 #define TLS_ABOUT_TEXT 256
 #define TLS_ALPN_MOST 31 /* bytes of a protocol's name: GnuTLS takes no longer ones */
@@ -23,8 +23,8 @@ struct tls_about {
 	bool certificate; /* it has shown one, here or in the handshake that this one resumes; it was verified */
 };
 
-/* After a handshake. */
-void tls_about(gnutls_session_t s, struct tls_about *out);
+/* After a handshake; leaf: of tls_peer_leaf. */
+void tls_about(gnutls_session_t s, gnutls_x509_crt_t leaf, struct tls_about *out);
 /* Of that the protocol alone. */
 void tls_about_alpn(gnutls_session_t s, char out[static TLS_ALPN_MOST + 1]);
 

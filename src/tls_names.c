@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <gnutls/x509.h>
-
 #include "escape.h"
 #include "tls_raw.h"
 
@@ -127,25 +125,18 @@ static void add_fingerprint(const gnutls_datum_t *der, struct tls_names *out)
 	add(out, SHA256_PREFIX, hex, 2 * len);
 }
 
-static void add_certificate(const gnutls_datum_t *der, struct tls_names *out)
+static void add_certificate(const gnutls_datum_t *der, gnutls_x509_crt_t crt, struct tls_names *out)
 {
-	gnutls_x509_crt_t crt;
-
 	add_fingerprint(der, out);
-	if (gnutls_x509_crt_init(&crt) < 0) {
+	if (!crt) {
 		out->cut = true;
 		return;
 	}
-	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0) {
-		out->cut = true;
-	} else {
-		add_subject(crt, out);
-		add_sans(crt, out);
-	}
-	gnutls_x509_crt_deinit(crt);
+	add_subject(crt, out);
+	add_sans(crt, out);
 }
 
-void tls_names(gnutls_session_t s, struct tls_names *out)
+void tls_names(gnutls_session_t s, gnutls_x509_crt_t leaf, struct tls_names *out)
 {
 	bool psk = gnutls_auth_get_type(s) == GNUTLS_CRD_PSK;
 	uint8_t raw[TLS_FINGERPRINT_SIZE];
@@ -160,7 +151,7 @@ void tls_names(gnutls_session_t s, struct tls_names *out)
 		tls_raw_name(raw, name);
 		add(out, "", name, strlen(name));
 	} else if (peer) {
-		add_certificate(peer, out);
+		add_certificate(peer, leaf, out);
 	}
 	out->text[out->len] = '\0';
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 #define TLS_NAMES_SIZE 16384
 
@@ -21,7 +21,7 @@ struct tls_names {
 	bool cut;                  /* there was no room for all of them, or one cannot be read */
 };
 
-/* It was verified in this handshake, or in the one that this one resumes. */
-void tls_names(gnutls_session_t s, struct tls_names *out);
+/* It was verified in this handshake, or in the one that this one resumes. leaf: of tls_peer_leaf. */
+void tls_names(gnutls_session_t s, gnutls_x509_crt_t leaf, struct tls_names *out);
 
 #endif

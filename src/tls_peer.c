@@ -66,26 +66,32 @@ static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
 	return strlen(text);
 }
 
-/* malloc'd; NULL when there is no certificate, no name in it, or no memory. */
-static char *peer_name(gnutls_session_t s)
+gnutls_x509_crt_t tls_peer_leaf(gnutls_session_t s)
 {
-	const gnutls_datum_t *peer = gnutls_certificate_get_peers(s, NULL);
+	bool psk = gnutls_auth_get_type(s) == GNUTLS_CRD_PSK;
+	const gnutls_datum_t *peer = psk ? NULL : gnutls_certificate_get_peers(s, NULL);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
+	gnutls_x509_crt_t crt;
+
+	if (peer == NULL || tls_raw_peer(s, raw) || gnutls_x509_crt_init(&crt) < 0)
+		return NULL;
+	if (gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER) >= 0)
+		return crt;
+	gnutls_x509_crt_deinit(crt);
+	return NULL;
+}
+
+/* malloc'd; NULL when there is no certificate, no name in it, or no memory. */
+static char *peer_name(gnutls_session_t s, gnutls_x509_crt_t leaf)
+{
 	uint8_t raw[TLS_FINGERPRINT_SIZE];
 	char text[NAME_MAX_BYTES];
-	gnutls_x509_crt_t crt;
-	char *name = NULL;
 
 	if (tls_raw_peer(s, raw)) {
 		tls_raw_name(raw, text);
 		return strdup(text);
 	}
-	if (peer == NULL || gnutls_x509_crt_init(&crt) < 0)
-		return NULL;
-	if (gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER) >= 0 &&
-	    crt_name(crt, text, sizeof(text)) > 0)
-		name = strdup(text);
-	gnutls_x509_crt_deinit(crt);
-	return name;
+	return leaf != NULL && crt_name(leaf, text, sizeof(text)) > 0 ? strdup(text) : NULL;
 }
 
 static char *psk_name(gnutls_session_t s)
@@ -123,9 +129,9 @@ size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size)
 	return len;
 }
 
-char *tls_identity(gnutls_session_t s)
+char *tls_identity(gnutls_session_t s, gnutls_x509_crt_t leaf)
 {
-	return gnutls_auth_get_type(s) == GNUTLS_CRD_PSK ? psk_name(s) : peer_name(s);
+	return gnutls_auth_get_type(s) == GNUTLS_CRD_PSK ? psk_name(s) : peer_name(s, leaf);
 }
 
 /* ---- refusals ---- */
@@ -164,8 +170,11 @@ int tls_peer_refuse(gnutls_session_t s, const char *why, gnutls_alert_descriptio
 {
 	struct tls_report *report = gnutls_session_get_ptr(s);
 	uint8_t raw[TLS_FINGERPRINT_SIZE];
-	char *name = peer_name(s);
+	gnutls_x509_crt_t leaf = tls_peer_leaf(s);
+	char *name = peer_name(s, leaf);
 
+	if (leaf != NULL)
+		gnutls_x509_crt_deinit(leaf);
 	report->alert = (uint8_t)alert;
 	report_cause(report, "client %s refused: %s (%.80s)", tls_raw_peer(s, raw) ? "public key" : "certificate", why,
 		     name != NULL ? name : "no name");

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 struct psk_key;
 
@@ -28,11 +28,17 @@ struct tls_report {
 };
 
 /*
+ * The certificate that the peer has shown, for those who read in it after the handshake. NULL: none, a raw key, or out of
+ * memory. The caller frees.
+ */
+gnutls_x509_crt_t tls_peer_leaf(gnutls_session_t s);
+
+/*
  * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject;
  * its first SAN when the subject is empty), "rpk:sha256:HEX" (tls_raw.h), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
  * malloc'd; the caller frees.
  */
-char *tls_identity(gnutls_session_t s);
+char *tls_identity(gnutls_session_t s, gnutls_x509_crt_t leaf);
 /* The bytes of a PSK identity that tls_identity wrote as name. Their number; 0: it is none, or they have no room. */
 size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size);
 

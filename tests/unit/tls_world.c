@@ -383,15 +383,18 @@ static void note_server_cn(struct talk *t)
 static void note_success(struct talk *t)
 {
 	gnutls_session_t s = t->server.session;
+	gnutls_x509_crt_t peer = tls_peer_leaf(s);
 
 	t->resumed = gnutls_session_is_resumed(s) != 0;
 	t->kx = gnutls_kx_get(s);
 	t->group = gnutls_group_get(s);
 	t->cipher = gnutls_cipher_get(s);
 	t->version = gnutls_protocol_get_version(s);
-	t->identity = tls_identity(s);
+	t->identity = tls_identity(s, peer);
 	tls_grant_take(tls_grants(gnutls_db_get_ptr(s)), s, &t->grant);
-	tls_names(s, &t->names);
+	tls_names(s, peer, &t->names);
+	if (peer)
+		gnutls_x509_crt_deinit(peer);
 	note_server_cn(t);
 	assert_int_equal(gnutls_session_get_data2(t->client.session, &t->session_data), 0);
 }
