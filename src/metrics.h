@@ -67,8 +67,8 @@
 	X(bytes_in, "application bytes received")                                             \
 	X(bytes_out, "application bytes sent")                                                \
 	X(send_too_large, "messages from a handler that were too large for a record")         \
-	X(backend_out, "datagrams handed to backends and processes") \
-	X(backend_in, "datagrams from backends and processes") \
+	X(backend_out, "datagrams handed to backends, processes and psk-sockets") \
+	X(backend_in, "datagrams from backends, processes and psk-sockets") \
 	X(backend_down, "records dropped because their backend was down")                     \
 	X(backend_lost, "records that the kernel did not take for their backend or process") \
 	X(backend_moved, "sessions that went to another backend because theirs was down")     \

@@ -41,7 +41,6 @@ struct program {
 	uint64_t used_at;
 	uint64_t down_until;   /* 0: it is there, as far as is known */
 	uint32_t down_ms;      /* the next time that it is not tried for */
-	int why;               /* it is down */
 	struct place ages;     /* of entries */
 	unsigned count;
 	struct entry *buckets[BUCKETS];
@@ -140,14 +139,28 @@ static struct entry *add(struct program *p, const void *identity, size_t len)
 
 /* ---- the program ---- */
 
+static const char *advice_on(int why)
+{
+	switch (why) {
+	case EACCES:
+		return "let dtlsd's user write to it";
+	case EDQUOT:
+		return "sessions with backends have all sockets: raise --forward-sockets";
+	case EMFILE:
+	case ENFILE:
+		return "raise the limit of open files";
+	default:
+		return "start the program";
+	}
+}
+
 static void go_down(struct program *p, int why)
 {
 	struct place *at, *next;
 
 	if (p->down_until == 0)
-		log_limited(LOG_WARNING_, NULL, "psk-socket %s: nobody answers there: %s; start the program: until then "
-			    "only keys that are remembered let clients in", p->source.at.path, strerror(why));
-	p->why = why;
+		log_limited(LOG_WARNING_, NULL, "psk-socket %s: nobody answers there: %s; %s: until then only keys that are "
+			    "remembered let clients in", p->source.at.path, strerror(why), advice_on(why));
 	p->down_until = *p->asks->now + p->down_ms;
 	p->down_ms = 2 * p->down_ms < PSK_ASK_DOWN_MOST_MS ? 2 * p->down_ms : PSK_ASK_DOWN_MOST_MS;
 	for (at = p->ages.next; at != &p->ages; at = next) {

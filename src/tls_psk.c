@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "wire.h"
@@ -38,6 +39,8 @@ static int load_socket(struct tls_psk *p, struct tls_trust *t, const struct tls_
 	if (stat(path, &st) < 0)
 		log_warning("%spsk-socket %s: %s: no program is there yet; start the one that knows the keys", o->dashes,
 			    path, strerror(errno));
+	else if (access(path, W_OK) < 0)
+		log_warning("%spsk-socket %s: %s; let dtlsd's user write to it", o->dashes, path, strerror(errno));
 	psk_source_init(&p->source, path, o->cache_s * UINT32_C(1000));
 	return tls_trust_add(t, "psk-socket", path, strlen(path));
 }
