@@ -10,10 +10,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "addr.h"
 #include "udp_names.h"
 
 #define READY_A_TURN 64  /* sockets, of which one batch each is taken */
@@ -61,151 +59,11 @@ struct upstream {
 
 /* ---- opening ---- */
 
-/* The backend is not there. A datagram may meet such an error of the one before it, without being looked at. */
-static bool is_refusal(int err)
-{
-	switch (err) {
-	case ECONNREFUSED:
-	case ECONNRESET:
-	case ENOTCONN:
-	case EDESTADDRREQ:
-	case EHOSTUNREACH:
-	case EHOSTDOWN:
-	case ENETUNREACH:
-	case ENETDOWN:
-	case ENOENT:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool is_unix(const struct upstream_socket *s)
-{
-	return !s->to || s->to->addr.family == 0;
-}
-
-static socklen_t to_sockaddr(const struct backend_addr *a, struct sockaddr_storage *ss)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	size_t len = strlen(a->path);
-
-	static_assert(sizeof(un.sun_path) > BACKEND_PATH_MOST, "every path fits");
-	if (a->addr.family)
-		return addr_to_sockaddr(&a->addr, ss);
-	memcpy(un.sun_path, a->path, len + 1);
-	if (a->path[0] == '@')
-		un.sun_path[0] = '\0'; /* unix(7): abstract, and without a terminator */
-	else
-		len++;
-	memcpy(ss, &un, sizeof(un));
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-}
-
-/* 0, or the error number. */
-static int reconnect(struct upstream_socket *s)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = to_sockaddr(s->to, &ss);
-
-	s->connected = connect(s->fd, (struct sockaddr *)&ss, len) == 0;
-	return s->connected ? 0 : errno;
-}
-
-static int bind_to(int fd, const struct addr *a)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(a, &ss);
-
-	if (bind(fd, (struct sockaddr *)&ss, len) == 0)
-		return 0;
-	switch (errno) {
-	case EADDRINUSE:
-		return -EADDRNOTAVAIL;
-	case EADDRNOTAVAIL:
-	case ENODEV:
-		return -ENXIO;
-	default:
-		return -errno;
-	}
-}
-
-/* The next one where one has no port left. */
-static int bind_source(struct upstream *u, const struct upstream_socket *s, const struct sources *from)
-{
-	int err = 0;
-
-	for (unsigned i = 0; from && i < from->count; i++) {
-		const struct addr *a = &from->addr[u->turn++ % from->count];
-
-		if (a->family != s->to->addr.family)
-			continue;
-		err = bind_to(s->fd, a);
-		if (err == 0)
-			return 0;
-	}
-	return err;
-}
-
-int upstream_try_source(const struct addr *a)
-{
-	int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
-
-	if (fd < 0)
-		return -errno;
-	err = bind_to(fd, a);
-	close(fd);
-	return err;
-}
-
-/* The backend answers to an address: of a unix socket it is one that the kernel makes up (unix(7), autobind). */
-static int make_socket(struct upstream *u, struct upstream_socket *s, const struct sources *from)
-{
-	const struct sockaddr_un any = { .sun_family = AF_UNIX };
-	int family = is_unix(s) ? AF_UNIX : s->to->addr.family, yes = 1, segment;
-	socklen_t len = sizeof(segment);
-
-	s->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->fd < 0)
-		return -errno;
-	if (is_unix(s))
-		return bind(s->fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) == 0 ? 0 : -errno;
-	(void)setsockopt(s->fd, IPPROTO_UDP, UDP_GRO, &yes, sizeof(yes));
-	s->gso = getsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &segment, &len) == 0;
-	return bind_source(u, s, from);
-}
-
-/* The system may give us the very port of a backend of this machine that is away: then it could not come back. */
-static bool talks_to_itself(const struct upstream_socket *s)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct addr own;
-
-	return s->connected && !is_unix(s) && getsockname(s->fd, (struct sockaddr *)&ss, &len) == 0 &&
-	       addr_from_sockaddr(&own, (struct sockaddr *)&ss, len) == 0 && addr_equal(&own, &s->to->addr);
-}
-
-/* 0, or -errno; *refusal: the error number of a backend that is not there, else 0. */
-static int connect_socket(struct upstream *u, struct upstream_socket *s, const struct sources *from, int *refusal)
-{
-	int err = make_socket(u, s, from);
-
-	if (err < 0)
-		return err;
-	*refusal = reconnect(s);
-	return *refusal == EAGAIN && !is_unix(s) ? -EADDRNOTAVAIL : 0; /* all local ports are taken */
-}
-
 static int join(struct upstream *u, struct upstream_socket *s, const struct sources *from)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = s };
-	int refusal = 0, err = connect_socket(u, s, from, &refusal), first = s->fd;
+	int refusal = 0, err = upstream_make(s, from, &u->turn, &refusal);
 
-	if (err == 0 && talks_to_itself(s)) {
-		err = connect_socket(u, s, from, &refusal); /* the first one keeps the port until this one has another */
-		close(first);
-	}
 	if (err < 0)
 		return err;
 	if (epoll_ctl(u->epoll, EPOLL_CTL_ADD, s->fd, &e) < 0)
@@ -256,24 +114,6 @@ int upstream_adopt(struct upstream *u, struct upstream_socket *s, int fd, bool d
 	if (err < 0)
 		upstream_close(u, s);
 	return err;
-}
-
-const char *upstream_advice(int err)
-{
-	switch (err) {
-	case -EDQUOT:
-		return "--forward-sockets are all taken: raise it, and the limit of open files";
-	case -EMFILE:
-	case -ENFILE:
-		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";
-	case -EADDRNOTAVAIL:
-		return "no local port is left: give --forward-source more addresses, widen the range "
-		       "net.ipv4.ip_local_port_range, or use unix sockets";
-	case -ENXIO:
-		return "the addresses of --forward-source are not this machine's any more: correct it, or give it them back";
-	default:
-		return "the system is short of memory: give it more, or lower --max-sessions";
-	}
 }
 
 /* An entry stays: it goes to the end of those that do. What was before it is gone or has moved up already. */
@@ -376,7 +216,7 @@ static void read_socket(struct upstream *u, struct upstream_socket *s)
 		u->in[i].msg_hdr.msg_controllen = sizeof(u->in_control[i]);
 	n = recvmmsg(s->fd, u->in, RX_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
-		if (s->to && is_refusal(errno))
+		if (s->to && upstream_refusal(errno))
 			s->owner->refused(s, errno);
 		return;
 	}
@@ -440,10 +280,10 @@ static bool try_again(struct upstream_socket *s, int err)
 {
 	if (err == EINTR)
 		return true;
-	if (!is_refusal(err) || !s->to)
+	if (!upstream_refusal(err) || !s->to)
 		return false; /* that an adopted socket is over is heard of where it is read */
-	if (is_unix(s))
-		err = reconnect(s); /* a new one may have taken its place, which no connected socket notices */
+	if (upstream_is_unix(s))
+		err = upstream_connect(s); /* a new one may have taken its place, which no connected socket notices */
 	if (err)
 		s->owner->refused(s, err);
 	return s->connected;
@@ -490,7 +330,7 @@ static unsigned send_each(struct upstream *u, const struct entry *e, unsigned n,
 			at += (unsigned)sent;
 			*left += (unsigned)sent;
 			again = false;
-		} else if (errno == EAGAIN && is_unix(s)) {
+		} else if (errno == EAGAIN && upstream_is_unix(s)) {
 			set_blocked(u, s, true);
 			if (s->blocked)
 				break;
@@ -512,7 +352,7 @@ static unsigned send_run(struct upstream *u, const struct entry *e, unsigned n, 
 	unsigned at = 0, k;
 	int err;
 
-	if (!s->connected && (err = reconnect(s)) != 0) {
+	if (!s->connected && (err = upstream_connect(s)) != 0) {
 		s->owner->refused(s, err);
 		return n;
 	}
