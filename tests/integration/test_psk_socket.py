@@ -23,7 +23,7 @@ def path_of(t):
 def example(t, *lines):
     """The program of the examples, answering."""
     t.file("keys", "".join(line + "\n" for line in lines))
-    p = t.process([sys.executable, os.path.join(TOP, "docs", "examples", "psk-program"), path_of(t),
+    p = t.process([sys.executable, os.path.join(TOP, "examples", "psk.py"), path_of(t),
                    os.path.join(t.dir(), "keys")])
     p.expect("answering at")
     return p

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tells dtlsd the pre-shared keys of its clients: psk-program SOCKET FILE
+"""Tells dtlsd the pre-shared keys of its clients: psk.py SOCKET FILE
 
     service meters {
         listen = "*:5684"
