@@ -25,7 +25,7 @@
 #include "secret.h"
 #include "services.h"
 #include "spawner.h"
-#include "watch.h"
+#include "watched.h"
 #include "worker.h"
 
 #define FILES_KEPT 64
@@ -133,7 +133,7 @@ static bool prepare_change(struct daemon *d, struct change *c)
 	const struct watch_config watch = { WATCH_SETTLE_S, files_have_changed, d };
 
 	/* before the files are read, so that no change is missed */
-	c->watch = c->conf->watch_files == 0 ? services_watch(c->conf, &watch) : NULL;
+	c->watch = c->conf->watch_files == 0 ? watched_files(c->conf, &watch) : NULL;
 	if (c->conf->watch_files == 0 && !c->watch)
 		log_error("out of memory");
 	else if (services_make(&c->services, c->conf, &d->services) && plan_change(d, c))

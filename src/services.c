@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "services.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include "handler.h"
 #include "handlers.h"
 #include "log.h"
-#include "names.h"
 #include "setting.h"
 #include "tls.h"
 #include "upstream.h"
@@ -478,45 +476,6 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 }
 
 /* ---- files ---- */
-
-static int watch_list(struct watch *w, const char *list, unsigned owner)
-{
-	struct names names;
-	int rc = names_parse(&names, list);
-
-	for (unsigned i = 0; rc == 0 && i < names.count; i++)
-		if (!names_token(names.name[i]))
-			rc = watch_file(w, names.name[i], owner);
-	names_free(&names);
-	return rc == -ENOMEM ? rc : 0; /* what is wrong with the list is found where it is read */
-}
-
-static int watch_service(struct watch *w, const struct conf_service *c, unsigned owner)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < setting_count && rc == 0; i++) {
-		const struct setting *s = &settings[i];
-		const char *value = s->where & SETTING_WATCHED ? setting_text(s, c) : NULL;
-
-		if (value)
-			rc = s->kind == SETTING_FILES ? watch_list(w, value, owner) : watch_file(w, value, owner);
-	}
-	return rc;
-}
-
-struct watch *services_watch(const struct conf *c, const struct watch_config *config)
-{
-	struct watch *w = watch_new(config);
-
-	static_assert(CONF_SERVICES_MOST <= WATCH_OWNERS, "a service is an owner");
-	for (unsigned i = 0; i < c->service_count && w; i++)
-		if (watch_service(w, c->services[i], i) < 0) {
-			watch_free(w);
-			w = NULL;
-		}
-	return w;
-}
 
 /* What a service's files hold now, into config. false: they are no good, which is in the log. */
 static bool load_again(const struct subject *u, struct service_config *config)

@@ -10,7 +10,6 @@
 
 #include "conf.h"
 #include "service.h"
-#include "watch.h"
 
 struct services {
 	struct service *service[CONF_SERVICES_MOST]; /* in the order of the configuration */
@@ -22,8 +21,6 @@ struct services {
  * not be made is in the log, with the place, the cause and what to do.
  */
 bool services_make(struct services *out, const struct conf *c, const struct services *before);
-/* Of the files that are read when they change; owners are the services, by index. Not started. NULL: out of memory. */
-struct watch *services_watch(const struct conf *c, const struct watch_config *config);
 /*
  * The services whose files have changed, with what is in them now; those that it is no good for, and the others, are
  * as they were, and the log says so. c: what before was made of. False: nothing is different, or out of memory;
