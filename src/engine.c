@@ -239,7 +239,7 @@ static bool admits_local(const struct engine *e, uint32_t listener)
 static void take(struct engine *e, struct datagram *d)
 {
 	if (is_local(e, d->listener))
-		tunnels_datagram(&e->tunnels, &d->flow, d->listener, admits_local(e, d->listener), d->data, d->len);
+		tunnels_datagram(&e->tunnels, d, admits_local(e, d->listener));
 	else
 		on_datagram(e, d);
 }
@@ -247,8 +247,10 @@ static void take(struct engine *e, struct datagram *d)
 void engine_local(struct engine *e, uint32_t listener, const char *name, size_t name_len, const uint8_t *data,
 		  size_t len)
 {
+	const struct tunnel_peer who = { .listener = listener, .name = name, .name_len = name_len };
+
 	if (is_local(e, listener))
-		tunnels_named(&e->tunnels, name, name_len, listener, admits_local(e, listener), data, len);
+		tunnels_named(&e->tunnels, &who, admits_local(e, listener), data, len);
 }
 
 void engine_expect(const struct engine *e, const struct datagram *d, unsigned n)
@@ -436,8 +438,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->peers.census = c->census;
 	e->admission.peers = &e->peers;
 	e->admission.census = c->census;
-	e->tunnels.env = &e->env;
-	e->tunnels.local = (struct tunnels_local){ c->local, c->ctx };
+	e->tunnels.home = (struct tunnel_home){ .env = &e->env, .local = { c->local, c->ctx } };
 	peers = peers_init(&e->peers, now_ms);
 	tunnels = tunnels_init(&e->tunnels, now_ms);
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,

@@ -282,6 +282,8 @@ static const struct upstream_owner socket_owner = { .reply = on_reply, .refused 
 
 uint64_t line_due(const struct line *l)
 {
+	if (l->state == LINE_OVER)
+		return l->env->now; /* for its owner to see */
 	if (l->state == LINE_DIALING)
 		return l->refused ? l->env->now : dial_due(l->dial);
 	return l->final ? l->final_until : UINT64_MAX;

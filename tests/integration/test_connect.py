@@ -15,7 +15,7 @@ import time
 
 import certs
 import relay
-from backend import Backend
+from backend import Backend, named
 from harness import DTLSD, SANITIZER, Failed, Process, case, check, check_equal, free_port, main, readable, skip
 
 SIZES = [0, 1, 2, 31, 100, 1200, 1201, 1500, 9000, 16383, 16384]
@@ -310,7 +310,37 @@ def _(t):
     check_equal(d.counters()["limited_connect"], 1, "limited_connect")
 
 
+@case("who is more than forward-sockets has no session, who is there stays")
+def _(t):
+    server = echo_server(t)
+    d = connect(t, server.port, *by_ca(), "--forward-sockets", "2")
+    peers = [Peer(t, d.address) for _ in range(3)]
+    for peer in peers[:2]:
+        peer.ask(b"in")
+    peers[2].say(b"out")
+    d.expect("service dtlsd: no socket for another session: --forward-sockets are all taken")
+    for peer in peers[:2]:
+        peer.ask(b"still in")
+    check_equal(d.counters()["limited_sockets"], 1, "limited_sockets")
+
+
 # ---- servers that go and come
+
+@case("a name is asked for again: new peers go to its new address, the others stay")
+def _(t):
+    port = free_port()
+    old, new = (echo_server(t, addresses=[f"{host}:{port}"]) for host in ("127.0.0.2", "127.0.0.3"))
+    d = connect(t, port, *by_psk(), "--forward-refresh", "1", host="server.test",
+                wrapper=named(t, "127.0.0.2 server.test\n"))
+    before = Peer(t, d.address)
+    before.ask(b"before")
+    t.file("hosts", "127.0.0.3 server.test\n")
+    d.expect("names of backends have other addresses")
+    while new.counters()["sessions"] == 0:  # the workers hear of it a little later
+        Peer(t, d.address).ask(b"after")
+    before.ask(b"before, again")
+    check_equal(old.counters()["session_closed_peer"], 0, "sessions that left the old address")
+
 
 @case("a server that is started again: its peers go on, by a new session", seconds=60)
 def _(t):

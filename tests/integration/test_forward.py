@@ -16,7 +16,7 @@ import backend as b
 import certs
 import clients
 import dtlsraw as raw
-from backend import Backend
+from backend import Backend, named
 from harness import DTLSD, Failed, SANITIZER, case, check, check_equal, free_port, main, skip
 
 SIZES = [0, 1, 2, 31, 100, 1200, 1201, 1500, 9000, 16383, 16384]
@@ -532,18 +532,6 @@ def _(t):
     for text in "a trial for those before the reload", "one for those after it, by a new socket", "none":
         c.say(text)
     check(d.await_counter("backend_down", 1)["backend_moved"] == 1, "the session has not moved")
-
-
-def named(t, hosts):
-    """A wrapper in which names are those of a file; None where that is not permitted."""
-    path = t.file("hosts", hosts)
-    # the name must not be asked of anybody else
-    switch = t.file("nsswitch.conf", "hosts: files\n")
-    wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c",
-               'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/nsswitch.conf && shift && exec "$@"', path, switch]
-    if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
-        skip("no mount namespaces")
-    return wrapper
 
 
 @case("a name is asked for again: new sessions go to its new address, and an unknown name changes nothing")
