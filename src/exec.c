@@ -45,21 +45,26 @@ struct maker {
 	size_t err_size;
 };
 
+/* Why not, NULL: it is. kind: S_IFREG or S_IFDIR. */
+static const char *why_not(const char *path, mode_t kind, const char *otherwise)
+{
+	struct stat st;
+
+	if (*path != '/')
+		return "it is no absolute path";
+	if (stat(path, &st) < 0)
+		return strerror(errno);
+	return (st.st_mode & S_IFMT) == kind ? NULL : otherwise;
+}
+
 static int check_command(const struct maker *m, const char *path)
 {
+	const char *why = why_not(path, S_IFREG, "it is no file");
 	const char *advice = strchr(path, ' ') ? "write each argument as a word of its own, as: "
 						 "command = {\"/path\", \"argument\"}" :
 						 "name a program or script that is there and that may be executed";
-	struct stat st;
-	const char *why = NULL;
 
-	if (*path != '/')
-		why = "it is no absolute path";
-	else if (stat(path, &st) < 0)
-		why = strerror(errno);
-	else if (!S_ISREG(st.st_mode))
-		why = "it is no file";
-	else if (eaccess(path, X_OK) < 0)
+	if (!why && eaccess(path, X_OK) < 0)
 		why = "it may not be executed";
 	if (!why)
 		return 0;
@@ -134,15 +139,8 @@ static int add_environment(struct maker *m)
 
 static int check_directory(const struct maker *m, const char *path)
 {
-	struct stat st;
-	const char *why = NULL;
+	const char *why = why_not(path, S_IFDIR, "it is no directory");
 
-	if (*path != '/')
-		why = "it is no absolute path";
-	else if (stat(path, &st) < 0)
-		why = strerror(errno);
-	else if (!S_ISDIR(st.st_mode))
-		why = "it is no directory";
 	if (why)
 		snprintf(m->err, m->err_size, "%sexec-directory %.200s: %s; name one that is there", m->o->dashes, path,
 			 why);

@@ -2,11 +2,12 @@
 /*
  * job: what a process is to be, in the form in which dtlsd tells its keeper (keeper.h): a struct job_head, and
  * behind it texts that each end with a NUL: the service's name, the working directory, the words of the command, the
- * environment. Both ends are the same program.
+ * environment. Both ends are the same program. And what the keeper has to say.
  */
 #ifndef DTLSD_JOB_H
 #define DTLSD_JOB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,5 +45,18 @@ struct job {
 
 /* Points into data, which outlives it. false: it is none. */
 bool job_read(struct job *j, char *data, size_t len);
+
+/* In memory that both processes share. */
+struct keeper_page {
+	atomic_uint live[JOB_GROUPS]; /* processes: dtlsd counts them up, the keeper down when they are gone */
+	_Atomic uint64_t started, restarted, failed, killed;
+	atomic_int level; /* enum log_level: what is not logged need not be said */
+};
+
+/* What it says to dtlsd: a line for the log, in one datagram. */
+struct keeper_line {
+	uint8_t level; /* enum log_level */
+	char text[2000];
+};
 
 #endif

@@ -12,23 +12,7 @@
 #ifndef DTLSD_KEEPER_H
 #define DTLSD_KEEPER_H
 
-#include <stdatomic.h>
-#include <stdint.h>
-
 #include "job.h"
-
-/* In memory that both processes share. */
-struct keeper_page {
-	atomic_uint live[JOB_GROUPS]; /* processes: dtlsd counts them up, the keeper down when they are gone */
-	_Atomic uint64_t started, restarted, failed, killed;
-	atomic_int level; /* enum log_level: what is not logged need not be said */
-};
-
-/* What it says to dtlsd: a line for the log, in one datagram. */
-struct keeper_line {
-	uint8_t level; /* enum log_level */
-	char text[2000];
-};
 
 /*
  * Serves until channel, a SOCK_SEQPACKET socket on which jobs come, is closed and all processes are gone. Its

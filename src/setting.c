@@ -84,7 +84,7 @@ const struct setting settings[] = {
 	NUMBER("forward-refresh", BOTH, PROCESS(forward_refresh), 60, 0, 86400, "SECONDS",
 	       "ask for the addresses of named backends so often, 0 only at a reload (60)"),
 	NUMBER("forward-sockets", BOTH, PROCESS(forward_sockets), 0, 0, 100000000, "N",
-	       "sessions with a backend at a time, 0 as many as open files allow (0)"),
+	       "sessions with a backend or process at a time, 0 as many as open files allow (0)"),
 	WORDS("command", BOTH, SERVICE(answer.command), "WORD...",
 	      "hand records to this program, and what it says back: its absolute path and arguments"),
 	CHOICE("exec-mode", BOTH, SERVICE(answer.exec_mode), 0, "session|service",

@@ -160,14 +160,12 @@ def _(t):
     path = program(t, "fds", "import os\nos.read(0, 100)\nfds = os.listdir('/proc/self/fd')\n"
                    "os.write(1, ' '.join(sorted(fds)).encode() + b' ' + os.getcwd().encode() + "
                    "b' %o %d %d' % (os.umask(0), os.getsid(0) == os.getpid(), os.getpid()))\nos.read(0, 1)\n")
-    r, w = os.pipe()  # inherited by dtlsd without close-on-exec
-    os.set_inheritable(w, True)
-    d = serve(t, path, "--exec-umask", "27", "--exec-directory", "/tmp")
+    # what dtlsd was started with, without close-on-exec
+    d = serve(t, path, "--exec-umask", "27", "--exec-directory", "/tmp",
+              wrapper=("/bin/sh", "-c", 'exec 5</dev/null 9</dev/null; exec "$@"', "sh"))
     c = client(t, d)
     got = ask(c, b"tell").split()
     check_equal(got[:-1], [b"0", b"1", b"2", b"3", b"/tmp", b"27", b"1"], "what is open (3 is the listing's own)")
-    for fd in (r, w):
-        os.close(fd)
 
 
 @case("limits hold for the process: memory, CPU, files, tasks")
@@ -558,12 +556,20 @@ def _(t):
     a = client(t, d)
     first = ask(a, b"1").split()[0]
     reconfigure(t, d, f'command = "{path}"\n\texec-mode = service\n\tidle-timeout = 100')
-    check_equal(ask(client(t, d), b"2").split()[0], first, "the process after a reload of something else")
+    b = client(t, d)
+    check_equal(ask(b, b"2").split()[0], first, "the process after a reload of something else")
     reconfigure(t, d, f'command = {{ "{path}", "new" }}\n\texec-mode = service')
     c = client(t, d)
     check(ask(c, b"3").split()[0] != first, "the new session has the old process")
     check_equal(ask(a, b"4").split()[0], first, "the old session's process")
-    check(os.path.exists(f"/proc/{int(first)}"), "the old process is gone")
+    reconfigure(t, d, f'command = "{program(t, "one", ECHO)}"')
+    check_equal(ask(client(t, d), b"5"), b"5", "the answer of a process of its own")
+    check_equal(ask(c, b"6").split()[1], b"6", "the answer to who has the second one")
+    check_equal(ask(a, b"7").split()[0], first, "the old session's process")
+    a.close()
+    b.close()
+    await_gone(t, int(first))
+    check_equal(ask(c, b"8").split()[1], b"8", "the answer to who has the second one")
 
 
 @case("drain: one process for all is told of each session's end, and ends with its input")
