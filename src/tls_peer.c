@@ -10,6 +10,7 @@
 
 #include <gnutls/x509.h>
 
+#include "escape.h"
 #include "tls_raw.h"
 
 #define NAME_MAX_BYTES 1024 /* what is kept of a subject, which a CA may make as long as it likes */
@@ -26,17 +27,14 @@ static void report_cause(struct tls_report *report, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Anything printable stays; what is not, and what would make the result ambiguous, becomes \xNN. */
-static void escape(char *out, size_t size, const uint8_t *in, size_t len, bool utf8)
+/* Bytes as printable ASCII, from which they can be told again: all else, and what begins such, becomes \xNN. */
+static void escape_bytes(char *out, size_t size, const uint8_t *in, size_t len)
 {
 	size_t at = 0;
 
 	assert(size > 0);
 	for (size_t i = 0; i < len && at + 5 <= size; i++) {
-		bool plain = utf8 ? in[i] >= 0x20 && in[i] != 0x7f :
-				    in[i] >= 0x20 && in[i] < 0x7f && in[i] != '\\';
-
-		if (plain)
+		if (in[i] >= 0x20 && in[i] < 0x7f && in[i] != '\\')
 			out[at++] = (char)in[i];
 		else
 			at += (size_t)snprintf(out + at, size - at, "\\x%02x", in[i]);
@@ -54,13 +52,13 @@ static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
 
 	text[0] = '\0';
 	if (gnutls_x509_crt_get_dn3(crt, &dn, 0) >= 0 && dn.size > 0) {
-		escape(text, size, dn.data, dn.size, true);
+		escape_text(text, size, (const char *)dn.data, dn.size);
 	} else {
 		type = gnutls_x509_crt_get_subject_alt_name(crt, 0, san, &len, NULL);
 		if (type == GNUTLS_SAN_IPADDRESS && (len == 4 || len == 16))
 			inet_ntop(len == 4 ? AF_INET : AF_INET6, san, text, (socklen_t)size);
 		else if (type >= 0)
-			escape(text, size, (const uint8_t *)san, len, true);
+			escape_text(text, size, san, len);
 	}
 	gnutls_free(dn.data);
 	return strlen(text);
@@ -107,7 +105,7 @@ static char *psk_name(gnutls_session_t s)
 	if (name == NULL)
 		return NULL;
 	memcpy(name, "psk:", 4);
-	escape(name + 4, size - 4, identity.data, identity.size, false);
+	escape_bytes(name + 4, size - 4, identity.data, identity.size);
 	return name;
 }
 
@@ -119,7 +117,7 @@ size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size)
 	if (strncmp(name, "psk:", 4) != 0)
 		return 0;
 	for (name += 4; *name != '\0'; len++) {
-		bool plain = *name != '\\'; /* what escape() lets through */
+		bool plain = *name != '\\'; /* what escape_bytes lets through */
 
 		if (len == size || (!plain && sscanf(name, "\\x%2x", &byte) != 1))
 			return 0;
@@ -140,7 +138,7 @@ void tls_peer_psk_unknown(struct tls_report *report, const gnutls_datum_t *ident
 {
 	char name[100];
 
-	escape(name, sizeof(name), identity->data, identity->size, false);
+	escape_bytes(name, sizeof(name), identity->data, identity->size);
 	report->psk_unknown = true;
 	report_cause(report, "PSK identity \"%s\" is not %s", name, where);
 }

@@ -35,6 +35,22 @@ static void a_client_certificate_names_its_owner(void **state)
 	}
 }
 
+/* A CA may put anything in. U+202E turns round what follows it in a terminal. */
+static void a_name_is_safe_in_a_log(void **state)
+{
+	struct fixture f = start_usual(VERIFY_CLIENT_REQUIRED);
+	struct identity odd = make_ec(&ca, "CN=\xc3\xa9\xe2\x80\xae" "b", GNUTLS_KP_TLS_WWW_CLIENT);
+	struct talk t = { .cert = &odd };
+
+	(void)state;
+	assert_true(talk(f.tls, &t));
+	assert_string_equal(t.identity, "CN=\xc3\xa9\\xe2\\x80\\xaeb");
+	forget(&t);
+	gnutls_x509_crt_deinit(odd.crt);
+	gnutls_x509_privkey_deinit(odd.key);
+	stop(&f);
+}
+
 static bool has_name(const struct talk *t, const char *name)
 {
 	for (const char *at = t->names.text; *at; at += strlen(at) + 1)
@@ -263,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_client_certificate_names_its_owner),
+		cmocka_unit_test(a_name_is_safe_in_a_log),
 		cmocka_unit_test(rules_see_all_names_of_a_client),
 		cmocka_unit_test(a_client_certificate_is_not_asked_for_under_none),
 		cmocka_unit_test(no_client_certificate_is_fine_when_optional_only),
