@@ -45,9 +45,9 @@ struct exec_channel {
 	uint64_t number; /* of this socket, among all that there ever were; 0: none yet */
 	int fd;          /* borrowed, while the exec is held */
 };
-/* 0, or as exec_start. *out as far as the caller keeps to it; another number later: that one was shut down. */
+/* 0, or as exec_start. Another number than the last time: that socket was shut down, and a new process is there. */
 int exec_channel(struct exec *x, uint64_t now_ms, struct exec_channel *out);
-/* The first worker that asks is the one that reads the channel of that number. */
+/* True for the first worker that asks: it is the one that reads the channel of that number. */
 bool exec_claim(struct exec *x, uint64_t number);
 void exec_disclaim(struct exec *x, uint64_t number); /* it cannot, after all */
 

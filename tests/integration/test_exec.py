@@ -111,14 +111,15 @@ def await_gone(t, pid):
         time.sleep(0.02)
 
 
-def keep_asking(t, c, data):
-    """Until it is answered: what the process has read before it ended is lost."""
+def keep_asking_anew(t, d, data):
+    """Until a session has a process."""
     while True:
+        c = client(t, d)
         c.say(data)
-        try:
-            return answer(c, 0.3)
-        except Failed:
-            check(time.monotonic() < t.deadline, "no answer")
+        kind, got = c.next()
+        if kind == raw.DATA:
+            return got
+        check(time.monotonic() < t.deadline, "no session has a process")
 
 
 # ---- a process for each session -------------------------------------------------------------------------
@@ -319,13 +320,7 @@ def _(t):
     await_closed(client(t, d))
     d.expect(r"warning: .*no process for this session: there are as many processes.*: raise exec-processes")
     a.close()
-    while True:
-        c = client(t, d)
-        c.say(b"3")
-        kind, data = c.next()
-        if kind == raw.DATA:
-            break
-    check_equal(data, b"3", "the echo")
+    check_equal(keep_asking_anew(t, d, b"3"), b"3", "the echo")
 
 
 @case("exec-rate: a flood of clients starts no flood of processes")
@@ -336,6 +331,19 @@ def _(t):
     counters = d.await_counter("limited_processes", 1)
     check(counters["exec_started"] + counters["limited_processes"] <= 12, str(counters))
     d.expect(r"warning: .*no process for this session: too many were started this second: raise exec-rate")
+
+
+@case("out of open files: no process is started, the log says what to do, those that run are served on")
+def _(t):
+    d = serve(t, program(t, "echo", ECHO), wrapper=("/bin/sh", "-c", 'ulimit -n 100; exec "$@"', "sh"))
+    some = [client(t, d) for _ in range(45)]
+    d.expect(r"error: service dtlsd: (no process is started: there are too many open files; raise LimitNOFILE|"
+             r"process could not be started: Too many open files; see that memory, open files)")
+    check_equal(ask(some[0], b"first"), b"first", "the echo")
+    d.await_counter("exec_failed", 1)
+    for c in some:
+        c.close()
+    check_equal(keep_asking_anew(t, d, b"again"), b"again", "the echo for who comes when they have gone")
 
 
 @case("an empty record is not given to a process, which would take it for the end")

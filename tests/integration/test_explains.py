@@ -30,7 +30,7 @@ MOVED_BY = {
     "flight_resent": "sim/sim.c", "final_flight_resent": "integration/test_datagrams.py",
     "session_opened": "integration/test_signals.py", "session_closed_peer": "integration/test_clients.py",
     "session_closed_replaced": "integration/test_datagrams.py",
-    "session_closed_local": "sim/sim.c", "session_closed_drain": "sim/sim.c", "session_closed_seq": "sim/sim.c",
+    "session_closed_local": "integration/test_exec.py", "session_closed_drain": "sim/sim.c", "session_closed_seq": "sim/sim.c",
     "session_closed_denied": "integration/test_routes.py", "session_closed_revoked": "integration/test_revocation.py",
     "psk_asked": "integration/test_psk_socket.py", "psk_remembered": "integration/test_psk_socket.py",
     "psk_unanswered": "integration/test_psk_socket.py",
