@@ -41,11 +41,11 @@ static bool check_unused(const struct conf_service *c, const char *dashes, struc
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
 		if (unused[i].given)
-			return fail(e, unused[i].name, "%s%s is of no use to a client, which a service with %sto is: leave "
-				    "one of them out", dashes, unused[i].name, dashes);
+			return fail(e, unused[i].name, "%s%s is of no use to a client, which a service with %sto is: "
+				    "leave one of them out", dashes, unused[i].name, dashes);
 	if (c->route_count > 0)
-		return fail(e, NULL, "routes are for the clients of a server, and a service with %sto is a client itself: "
-			    "leave them out", dashes);
+		return fail(e, NULL, "routes are for the clients of a server, and a service with %sto is a client: leave "
+			    "them out", dashes);
 	return true;
 }
 
@@ -112,11 +112,13 @@ bool connects_make(const struct conf_service *c, const char *dashes, const struc
 
 bool connects_none(const struct conf_service *c, const char *dashes, struct connects_error *e)
 {
+	const char *name = c->server_name ? "server-name" : "psk-identity";
+
 	if (c->to)
-		return fail(e, "to", "%sto is given, which makes a service a client, and %shandler %s, which serves: leave "
-			    "one of them out", dashes, dashes, c->answer.handler);
+		return fail(e, "to", "%sto is given, which makes a service a client, and %shandler %s, which serves: "
+			    "leave one of them out", dashes, dashes, c->answer.handler);
 	if (c->server_name || c->psk_identity)
-		return fail(e, c->server_name ? "server-name" : "psk-identity", "%s%s is for clients: give %sto, the server, "
-			    "too, or leave it out", dashes, c->server_name ? "server-name" : "psk-identity", dashes);
+		return fail(e, name, "%s%s is for clients: give %sto, the server, too, or leave it out", dashes, name,
+			    dashes);
 	return true;
 }

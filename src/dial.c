@@ -145,6 +145,9 @@ static enum dial_verdict fail(struct dial *d, int err)
 
 static enum dial_verdict give_up(struct dial *d)
 {
+	const char *hint = flight_has_ccs(d->out.flight) ?
+			   "a wrong pre-shared key looks like this, and so does a bad network" :
+			   "the network loses much, or large datagrams";
 	unsigned long s = (unsigned long)(d->timeout_ms / 1000);
 
 	if (d->alert >= 0)
@@ -156,10 +159,8 @@ static enum dial_verdict give_up(struct dial *d)
 	else if (d->finished_bad || (d->ccs_seen && !d->ccs_given))
 		snprintf(d->why, sizeof(d->why), "its last message does not open: are its key and ours the same?");
 	else
-		snprintf(d->why, sizeof(d->why), "the handshake did not end in %lu s after %u resends down to %zu bytes a "
-			 "datagram: %s", s, d->out.resends, d->out.mtu, d->out.flight && flight_has_ccs(d->out.flight) ?
-			 "a wrong pre-shared key looks like this, and so does a bad network" :
-			 "the network loses much, or large datagrams");
+		snprintf(d->why, sizeof(d->why), "the handshake did not end in %lu s after %u resends down to %zu bytes "
+			 "a datagram: %s", s, d->out.resends, d->out.mtu, hint);
 	return DIAL_FAILED;
 }
 

@@ -58,7 +58,7 @@ bool dial_answered(const struct dial *d);  /* something came that could be the s
 /* What is left of it. */
 struct dial_result {
 	struct record_state record;
-	struct flight *final; /* in a resumption ours is last, and the server may ask for it again; else NULL. The caller's */
+	struct flight *final; /* ours is last in a resumption, and the server may ask again; else NULL. The caller's */
 	size_t mtu;
 	bool resumed;
 	gnutls_datum_t saved; /* for others to resume; size 0: nothing new. gnutls_free(data) */

@@ -13,6 +13,7 @@
 #include "wire.h"
 
 #define ASK_AGAIN_MS 200  /* the least time between two answers to something that could be a replay */
+#define HINT_MS 5000      /* from its beginning, and from alert to alert, until one in the clear is heeded */
 #define SEQ_RESERVE 1024  /* RFC 6347 4.1: sequence numbers must not wrap */
 #define FINAL_MS 240000   /* how long the server may ask for our final flight: twice the MSL (RFC 6347 4.2.4) */
 
@@ -20,12 +21,12 @@ struct line {
 	struct upstream_socket socket; /* first */
 	struct env *env;
 	struct line_owner owner;
-	struct service *service;       /* a reference: the one that it was opened for, which may have been replaced since */
+	struct service *service;       /* a reference: as it was when this was opened, and may be no more */
 	unsigned backend;
 	enum line_state state;
 	int refused;                   /* the error number that the server's host answered with; 0: none */
 	struct dial *dial;             /* while LINE_DIALING */
-	uint64_t began_at, answered_at;
+	uint64_t began_at, answered_at, hinted_at;
 	unsigned seen, forgotten;      /* of the uplink, and of this server, when it was opened */
 	uint64_t final_until;
 	struct flight *final;          /* ours, while the server may ask for it again */
@@ -127,6 +128,7 @@ static void finish(struct line *l)
 	l->final_until = l->env->now + FINAL_MS;
 	l->mtu = r.mtu;
 	l->state = LINE_OPEN;
+	l->hinted_at = l->env->now;
 	l->seen = uplink_forgetful(uplink_of(l));
 	l->forgotten = uplink_forgotten(uplink_of(l), &server_of(l)->addr);
 	metric_inc(l->env->metrics, METRIC_connect_done);
@@ -243,13 +245,24 @@ static void on_protected(struct line *l, const struct record *r)
 	}
 }
 
+/* In the clear: a server that does not know the session any more may say so, and so may anyone. Nothing is ended. */
+static void on_hint(struct line *l, const struct record *r)
+{
+	if (r->body[0] != DTLS_ALERT_FATAL || l->env->now - l->hinted_at < HINT_MS)
+		return;
+	l->hinted_at = l->env->now;
+	l->state = LINE_REFUSED;
+}
+
 static void on_record(struct line *l, const struct record *r)
 {
 	if (l->state == LINE_DIALING)
 		settle(l, dial_record(l->dial, r));
 	else if (l->state != LINE_OVER && r->kind == RECORD_PROTECTED)
 		on_protected(l, r);
-	/* else what is left of the handshake: the rest of a flight that came twice, an alert in the clear */
+	else if (l->state == LINE_OPEN && r->kind == RECORD_ALERT)
+		on_hint(l, r);
+	/* else what is left of the handshake: the rest of a flight that came twice */
 }
 
 static void on_reply(struct upstream_socket *s, uint8_t *data, size_t len)

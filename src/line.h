@@ -18,7 +18,7 @@
 enum line_state {
 	LINE_DIALING,
 	LINE_OPEN,
-	LINE_REFUSED, /* it was open, and the server's host says that nobody is there; what is said may be lost */
+	LINE_REFUSED, /* it was open, but nobody seems to be there who knows it: what is said may be lost */
 	LINE_OVER     /* the server has ended it, or the handshake came to nothing, which is in the log */
 };
 

@@ -114,7 +114,8 @@ static bool open_next(struct tunnel *t, unsigned server, const gnutls_datum_t *s
 	uplink_failed(s->config.uplink, &backends_addr(s->config.forward.backends, server)->addr, UPLINK_OURS, now_of(t),
 		      now_of(t));
 	metric_inc(metrics_of(t), err == -EADDRNOTAVAIL ? METRIC_limited_ports : METRIC_limited_sockets);
-	log_limited(LOG_WARNING_, NULL, "service %s: no socket for another session: %s", s->config.name, upstream_advice(err));
+	log_limited(LOG_WARNING_, NULL, "service %s: no socket for another session: %s", s->config.name,
+		    upstream_advice(err));
 	return false;
 }
 

@@ -107,8 +107,8 @@ unsigned unixdgram_recv(int fd, uint8_t *buffer, size_t size, unsigned most, str
 			continue;
 		}
 		metric_inc(m, METRIC_connect_dropped);
-		log_limited(LOG_WARNING_, NULL, "a local program sends from a unix socket without a name, and could not be "
-			    "answered: dropped; have it bind its socket");
+		log_limited(LOG_WARNING_, NULL, "a local program sends from a unix socket without a name, and could not "
+			    "be answered: dropped; have it bind its socket");
 	}
 	return n;
 }

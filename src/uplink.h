@@ -29,7 +29,7 @@ struct tls_client *uplink_tls(const struct uplink *u);
 
 enum uplink_verdict {
 	UPLINK_GO,   /* uplink_dialed or uplink_failed is due */
-	UPLINK_WAIT, /* there are UPLINK_DIALS, or the first is about to say whether sessions are resumed: ask again soon */
+	UPLINK_WAIT, /* ask again soon: there are UPLINK_DIALS, or the first tells whether sessions are resumed */
 	UPLINK_DOWN  /* the server has failed lately */
 };
 /* May a handshake with that server begin? saved: a copy of the session to resume, size 0: none. */

@@ -381,6 +381,23 @@ def _(t):
     peer.keep_asking(b"after")
 
 
+@case("an alert in the clear has the session made anew beside the old one; forged ones do not do so all the time")
+def _(t):
+    r = relay.Relay(t, echo_server(t))
+    d = connect(t, r.port, *by_ca())
+    peer = Peer(t, d.address)
+    peer.ask(b"before")
+    time.sleep(5.1)
+    for _ in range(20):
+        r.inject("down", bytes.fromhex("15 fefd 0000 000000000009 0002 02 28"))
+    d.await_counter("connect_done", 2)
+    peer.ask(b"after")
+    r.inject("down", bytes.fromhex("15 fefd 0000 000000000009 0002 02 28"))
+    peer.ask(b"and on")
+    counters = d.counters()
+    check_equal((counters["connect_done"], counters["connect_peers"]), (2, 1), "sessions and peers")
+
+
 @case("close_notify of the server ends a session; the next datagram begins another one", seconds=40)
 def _(t):
     server = echo_server(t, "--idle-timeout", "1")

@@ -209,8 +209,8 @@ static void run(struct caller *c, uint64_t ms)
 	}
 }
 
-/* The keys are right at both ends: what is said comes back, once the network is a fair one. */
-static void expect_echoes(struct caller *c)
+/* Are the keys right at both ends? Then what is said comes back, once the network is a fair one. */
+static bool echoes(struct caller *c)
 {
 	uint8_t sealed[100];
 	ssize_t len;
@@ -225,7 +225,7 @@ static void expect_echoes(struct caller *c)
 		out(c, sealed, (size_t)len);
 		run(c, 30000);
 	}
-	assert_true(c->echoes >= 1);
+	return c->echoes >= 1;
 }
 
 /* ---- weathers ---- */
@@ -290,7 +290,9 @@ static bool try_once(const struct weather *on, unsigned seed, bool resumed, uint
 		assert_int_equal(c.result.resumed, resumed);
 		assert_int_equal(c.result.final != NULL, resumed);
 		*took = c.took;
-		expect_echoes(&c);
+		/* a Finished that was damaged on its way looks like a wrong PSK to the server, which ends it */
+		done = echoes(&c);
+		assert_true(done || on->both.corrupt > 0);
 	}
 	gnutls_free(saved.data);
 	end_world(&c);
@@ -372,7 +374,7 @@ static void what_a_stranger_says_ends_no_handshake(void **state)
 			run(&c, 2 * MOST_MS);
 		}
 		assert_int_equal(c.verdict, DIAL_DONE);
-		expect_echoes(&c);
+		assert_true(echoes(&c));
 		end_world(&c);
 	}
 }
