@@ -257,7 +257,8 @@ void listeners_reap(struct listeners *l)
 
 		if (o->state != LEAVING || atomic_load(&o->left) < l->workers)
 			continue;
-		log_notice("no longer serving on %s", listeners_text(l, i, text));
+		listeners_text(l, i, text);
 		close_listener(l, o);
+		log_notice("no longer serving on %s", text);
 	}
 }
