@@ -101,6 +101,8 @@ unsigned unixdgram_recv(int fd, uint8_t *buffer, size_t size, unsigned most, str
 
 		if (got < 0)
 			break;
+		if (len > sizeof(un)) /* unix(7), BUGS: of a name that has no room for its terminator */
+			len = sizeof(un);
 		metric_inc(m, METRIC_rx_datagrams);
 		if (len > NAME_AT) {
 			each(ctx, un.sun_path, len - NAME_AT, buffer, (size_t)got);

@@ -55,6 +55,14 @@ static int make(const char *path)
 	return fd;
 }
 
+static void connect_to(int fd, const char *to)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", to);
+	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+}
+
 /* name NULL: one without a name; the empty one: one that the kernel gives. */
 static int make_peer(const char *name, const char *to)
 {
@@ -71,10 +79,7 @@ static int make_peer(const char *name, const char *to)
 		}
 		assert_int_equal(bind(fd, (struct sockaddr *)&un, len), 0);
 	}
-	memset(&un, 0, sizeof(un));
-	un.sun_family = AF_UNIX;
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", to);
-	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	connect_to(fd, to);
 	return fd;
 }
 
@@ -111,6 +116,35 @@ static void what_comes_is_answered_by_its_name(void **state)
 	}
 	unixdgram_close(fd, path);
 	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+/* unix(7), BUGS: the kernel takes names that fill sun_path, and tells of one byte more than there is. */
+static void a_name_without_a_terminator_is_answered(void **state)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	char path[100], name[sizeof(un.sun_path) + 1], answer[10];
+	struct seen s = { .count = 0 };
+	uint8_t buffer[64];
+	int fd, peer;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", path_of("here"));
+	fd = make(path);
+	memset(un.sun_path, 'x', sizeof(un.sun_path));
+	memcpy(un.sun_path, dir, strlen(dir));
+	un.sun_path[strlen(dir)] = '/';
+	peer = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(peer, (struct sockaddr *)&un, sizeof(un)), 0);
+	connect_to(peer, path);
+	assert_int_equal(send(peer, "hello", 5, 0), 5);
+	assert_int_equal(unixdgram_recv(fd, buffer, sizeof(buffer), 10, &metrics, note, &s), 1);
+	assert_int_equal(s.name_len, sizeof(un.sun_path));
+	unixdgram_send(fd, &metrics, s.name, s.name_len, "hi", 2);
+	assert_int_equal(recv(peer, answer, sizeof(answer), 0), 2);
+	close(peer);
+	snprintf(name, sizeof(name), "%.*s", (int)sizeof(un.sun_path), un.sun_path);
+	assert_int_equal(unlink(name), 0);
+	unixdgram_close(fd, path);
 }
 
 static void who_has_no_name_is_dropped_and_counted(void **state)
@@ -177,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_comes_is_answered_by_its_name),
+		cmocka_unit_test(a_name_without_a_terminator_is_answered),
 		cmocka_unit_test(who_has_no_name_is_dropped_and_counted),
 		cmocka_unit_test(what_is_left_over_is_replaced_and_what_is_in_use_is_not),
 		cmocka_unit_test(no_file_is_replaced),
