@@ -21,8 +21,10 @@ struct server {
 	enum resumption resumption;
 	gnutls_datum_t saved;
 	uint64_t saved_at;
+	bool proven;             /* saved has been resumed: the server keeps what it leaves */
 	unsigned dials;          /* under way */
 	unsigned forgotten;
+	uint64_t forgotten_at;   /* the last of these times */
 };
 
 struct uplink {
@@ -109,10 +111,17 @@ static struct server *find(struct uplink *u, const struct addr *a)
 	return room;
 }
 
+/* The saved session is not offered any more: that a full handshake follows says nothing about the server. */
+static void leave(struct server *s)
+{
+	uplink_forget(&s->saved);
+	s->proven = false;
+}
+
 static enum uplink_verdict ask(struct uplink *u, struct server *s, uint64_t now)
 {
 	if (s->saved.size && now - s->saved_at >= UPLINK_SAVED_MS) {
-		uplink_forget(&s->saved);
+		leave(s);
 		s->resumption = UNKNOWN;
 	}
 	if (s->resumption == ASKED || s->dials == UPLINK_DIALS)
@@ -141,6 +150,19 @@ enum uplink_verdict uplink_may_dial(struct uplink *u, const struct addr *server,
 	return v;
 }
 
+/* A full handshake has left another session: where the one before had been resumed, the server knows it no more. */
+static void replace(struct uplink *u, struct server *s, const gnutls_datum_t *saved, uint64_t now)
+{
+	if (s->proven && (s->forgotten == 0 || now - s->forgotten_at >= UPLINK_FORGETS_MS)) {
+		s->forgotten++;
+		s->forgotten_at = now;
+		atomic_fetch_add_explicit(&u->forgetful, 1, memory_order_relaxed);
+	}
+	leave(s);
+	copy(&s->saved, saved);
+	s->saved_at = now;
+}
+
 bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_datum_t *saved, bool resumed,
 		   uint64_t now_ms)
 {
@@ -153,16 +175,10 @@ bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_dat
 	assert(s && s->dials > 0);
 	s->dials--;
 	s->resumption = KNOWN;
-	/* what resumed may have left a newer ticket, but its verification is as old as before */
-	if (!resumed) {
-		if (s->saved.size) {
-			s->forgotten++;
-			atomic_fetch_add_explicit(&u->forgetful, 1, memory_order_relaxed);
-		}
-		uplink_forget(&s->saved);
-		copy(&s->saved, saved);
-		s->saved_at = now_ms;
-	}
+	if (resumed) /* it may have left a newer ticket, but its verification is as old as before */
+		s->proven = true;
+	else
+		replace(u, s, saved, now_ms);
 	pthread_mutex_unlock(&u->lock);
 	return again;
 }
@@ -181,7 +197,7 @@ void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_fail
 	assert(s && s->dials > 0);
 	s->dials--;
 	if (why == UPLINK_ANSWERED) /* the next one does not offer what may be the cause */
-		uplink_forget(&s->saved);
+		leave(s);
 	if (s->resumption == ASKED || why == UPLINK_ANSWERED)
 		s->resumption = UNKNOWN;
 	pthread_mutex_unlock(&u->lock);

@@ -51,8 +51,11 @@ enum uplink_failure {
 void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_failure why, uint64_t began_ms,
 		   uint64_t now_ms);
 
+/* A server is believed to have forgotten its sessions at most this often: it may be several that do not know each other's. */
+#define UPLINK_FORGETS_MS 60000
+
 /*
- * How often a server of these has not known a session any more that it had left to be resumed: it was restarted, as a
+ * How often a server of these has not known a session any more that had been resumed before: it was restarted, as a
  * rule, and knows none of those from before.
  */
 unsigned uplink_forgetful(const struct uplink *u);

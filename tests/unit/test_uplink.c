@@ -130,6 +130,43 @@ static void a_server_that_does_not_know_its_session_has_forgotten_the_others(voi
 	uplink_unref(u);
 }
 
+/* As mbedTLS without a cache and without tickets: its sessions have ids, and it knows none of them. */
+static void a_server_that_never_resumes_has_forgotten_nothing(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	for (uint64_t now = 1; now < 10; now += 2) {
+		assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+		end(u, "session", false, now + 1);
+	}
+	assert_int_equal(uplink_forgetful(u), 0);
+	uplink_unref(u);
+}
+
+/* As several machines behind one address that do not know each other's. */
+static void a_server_that_forgets_all_the_time_is_believed_now_and_then(void **state)
+{
+	struct uplink *u = make_uplink();
+	uint64_t now = 1;
+	size_t size;
+
+	(void)state;
+	for (; now < UPLINK_FORGETS_MS; now += 100) {
+		assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+		end(u, "session", now % 200 != 1, now);
+	}
+	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
+	now += 2 * UPLINK_FORGETS_MS;
+	assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+	end(u, "", true, now);
+	assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+	end(u, "session", false, now);
+	assert_int_equal(uplink_forgotten(u, &SERVER), 2);
+	uplink_unref(u);
+}
+
 static void who_fails_lets_the_next_one_find_out(void **state)
 {
 	struct uplink *u = make_uplink();
@@ -211,6 +248,8 @@ int main(void)
 		cmocka_unit_test(a_server_that_keeps_no_sessions_is_dialed_by_many_all_the_same),
 		cmocka_unit_test(a_session_is_resumed_for_an_hour),
 		cmocka_unit_test(a_server_that_does_not_know_its_session_has_forgotten_the_others),
+		cmocka_unit_test(a_server_that_never_resumes_has_forgotten_nothing),
+		cmocka_unit_test(a_server_that_forgets_all_the_time_is_believed_now_and_then),
 		cmocka_unit_test(who_fails_lets_the_next_one_find_out),
 		cmocka_unit_test(a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again),
 		cmocka_unit_test(clients_are_the_same_while_whom_they_talk_to_is),
