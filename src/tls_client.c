@@ -31,6 +31,7 @@ struct tls_client {
 	struct expiry expiry;
 	char name[NAME_MOST + 1];
 	bool name_is_address;                         /* not a name for SNI (RFC 6066 3) */
+	gnutls_typed_vdata_st wanted[2];              /* of the server's certificate: its name and purpose */
 	gnutls_datum_t password;                      /* of keys in tokens, which may be asked for at any time */
 	uint8_t digest[TLS_TRUST_SIZE];
 };
@@ -63,6 +64,7 @@ static int load_name(struct loader *l)
 	const char *host = l->o->server_name, *d = l->o->dashes;
 	size_t len = host != NULL ? strlen(host) : find_host(l->o->to, &host);
 	char *name = l->tls->name;
+	static unsigned char server_oid[] = GNUTLS_KP_TLS_WWW_SERVER;
 	uint8_t address[16];
 
 	if (l->o->server_name == NULL && l->o->pskpasswd == NULL && strchr(l->o->to, ',') != NULL)
@@ -74,6 +76,8 @@ static int load_name(struct loader *l)
 	memcpy(name, host, len);
 	if (len > 1 && name[len - 1] == '.')
 		name[len - 1] = '\0';
+	l->tls->wanted[0] = (gnutls_typed_vdata_st){ GNUTLS_DT_DNS_HOSTNAME, (unsigned char *)name, 0 };
+	l->tls->wanted[1] = (gnutls_typed_vdata_st){ GNUTLS_DT_KEY_PURPOSE_OID, server_oid, 0 };
 	l->tls->name_is_address = inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
 	return 0;
 }
@@ -331,7 +335,7 @@ static int set_up(struct tls_client *t, const gnutls_datum_t *saved, gnutls_sess
 	if (rc < 0)
 		return rc;
 	if (t->certificate != NULL)
-		gnutls_session_set_verify_cert(s, t->name, 0);
+		gnutls_session_set_verify_cert2(s, t->wanted, 2, 0);
 	if (saved->size > 0) /* what it cannot use leads to a full handshake */
 		(void)gnutls_session_set_data(s, saved->data, saved->size);
 	gnutls_dtls_set_timeouts(s, TIMEOUT_OFF_MS, TIMEOUT_OFF_MS);
@@ -400,6 +404,8 @@ static void explain_certificate(const struct tls_client *t, unsigned status, cha
 		why = "its CA is not trusted here: name it with x509cafile";
 	else if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
 		why = "it is for another name: say with server-name which one it has";
+	else if (status & GNUTLS_CERT_PURPOSE_MISMATCH)
+		why = "it is not for servers, by its key purposes: give the server one that is";
 	else if (status & GNUTLS_CERT_INSECURE_ALGORITHM)
 		why = "it is signed with an insecure algorithm: renew it";
 	snprintf(buf, size, "the server's certificate is refused for %s: %s", t->name, why);

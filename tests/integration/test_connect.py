@@ -473,6 +473,16 @@ def _(t):
     refused(t, [*by_ca(), "--x509crlfile", crl], "the server's certificate is refused for localhost: it is revoked")
 
 
+@case("a certificate that is for clients makes no server")
+def _(t):
+    lines = ["cn = localhost", "dns_name = localhost", "signing_key"]
+    client, server = (certs.make("connect-" + n, [*lines, n]) for n in ("tls_www_client", "tls_www_server"))
+    refused(t, by_ca(), "the server's certificate is refused for localhost: it is not for servers, by its key purposes",
+            "--x509certfile", client[0], "--x509keyfile", client[1])
+    good = t.daemon("--x509certfile", server[0], "--x509keyfile", server[1], "--handler", "echo")
+    Peer(t, connect(t, good.port, *by_ca()).address).ask(b"to one that is for servers")
+
+
 @case("a server that wants a client certificate says so with an alert", seconds=40)
 def _(t):
     refused(t, by_ca(), r"the server refused with alert \d+ ", *certs.server_options(), *certs.ca_options("required"))
