@@ -14,6 +14,7 @@
 
 #define ASK_AGAIN_MS 200  /* the least time between two answers to something that could be a replay */
 #define HINT_MS 5000      /* from its beginning, and from alert to alert, until one in the clear is heeded */
+#define TURNED_AWAY_MS 5000 /* a session that is ended so soon, and without a word, was not wanted */
 #define SEQ_RESERVE 1024  /* RFC 6347 4.1: sequence numbers must not wrap */
 #define FINAL_MS 240000   /* how long the server may ask for our final flight: twice the MSL (RFC 6347 4.2.4) */
 
@@ -26,7 +27,8 @@ struct line {
 	enum line_state state;
 	int refused;                   /* the error number that the server's host answered with; 0: none */
 	struct dial *dial;             /* while LINE_DIALING */
-	uint64_t began_at, answered_at, hinted_at;
+	uint64_t began_at, opened_at, answered_at, hinted_at;
+	bool heard;                    /* data came over it */
 	unsigned seen, forgotten;      /* of the uplink, and of this server, when it was opened */
 	uint64_t final_until;
 	struct flight *final;          /* ours, while the server may ask for it again */
@@ -119,8 +121,8 @@ static void finish(struct line *l)
 	}
 	end_dial(l);
 	if (uplink_dialed(uplink_of(l), &server_of(l)->addr, &r.saved, r.resumed, l->env->now))
-		log_notice("service %s: %s answers again", l->service->config.name,
-			   backend_format(server_of(l), text));
+		log_limited(LOG_NOTICE_, NULL, "service %s: %s answers again", l->service->config.name,
+			    backend_format(server_of(l), text));
 	uplink_forget(&r.saved);
 	l->record = r.record;
 	explicit_bzero(&r.record, sizeof(r.record));
@@ -128,7 +130,7 @@ static void finish(struct line *l)
 	l->final_until = l->env->now + FINAL_MS;
 	l->mtu = r.mtu;
 	l->state = LINE_OPEN;
-	l->hinted_at = l->env->now;
+	l->opened_at = l->hinted_at = l->env->now;
 	l->seen = uplink_forgetful(uplink_of(l));
 	l->forgotten = uplink_forgotten(uplink_of(l), &server_of(l)->addr);
 	metric_inc(l->env->metrics, METRIC_connect_done);
@@ -169,6 +171,19 @@ static void resend_final(struct line *l)
 	flight_send(l->final, l->mtu, send_datagram, l);
 }
 
+/* By a server that takes part in handshakes and lets nobody in, with each datagram of each local peer otherwise. */
+static void note_turned_away(struct line *l)
+{
+	char text[BACKEND_TEXT_MAX];
+
+	if (l->heard || l->env->now - l->opened_at >= TURNED_AWAY_MS)
+		return;
+	log_limited(LOG_WARNING_, NULL, "service %s: %s ends sessions as soon as they are made: its log "
+		    "should say why; it may not let this client in, or have no place", l->service->config.name,
+		    backend_format(server_of(l), text));
+	uplink_turned_away(uplink_of(l), &server_of(l)->addr, l->began_at, l->env->now);
+}
+
 static void on_alert(struct line *l, const uint8_t *data, size_t len)
 {
 	if (len != 2) {
@@ -178,6 +193,7 @@ static void on_alert(struct line *l, const uint8_t *data, size_t len)
 	if (data[0] != DTLS_ALERT_FATAL && data[1] != DTLS_ALERT_CLOSE_NOTIFY)
 		return;
 	metric_inc(l->env->metrics, METRIC_connect_closed_peer);
+	note_turned_away(l);
 	if (data[1] == DTLS_ALERT_CLOSE_NOTIFY)
 		say_goodbye(l);
 	else
@@ -231,6 +247,7 @@ static void on_protected(struct line *l, const struct record *r)
 	case DTLS_APPLICATION_DATA:
 		if (l->final) /* it has our Finished, or it would not send data */
 			forget_final(l);
+		l->heard = true;
 		l->owner.data(l->owner.ctx, plain, (size_t)len);
 		break;
 	case DTLS_ALERT:

@@ -183,16 +183,30 @@ bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_dat
 	return again;
 }
 
+/* The lock is held. */
+static void note_failure(struct uplink *u, const struct addr *server, uint64_t began_ms, uint64_t now_ms)
+{
+	uint32_t chance = 0;
+
+	(void)!getrandom(&chance, sizeof(chance), GRND_NONBLOCK);
+	redial_failed(&u->redial, server, began_ms, now_ms, chance);
+}
+
+void uplink_turned_away(struct uplink *u, const struct addr *server, uint64_t began_ms, uint64_t now_ms)
+{
+	pthread_mutex_lock(&u->lock);
+	note_failure(u, server, began_ms, now_ms);
+	pthread_mutex_unlock(&u->lock);
+}
+
 void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_failure why, uint64_t began_ms,
 		   uint64_t now_ms)
 {
-	uint32_t chance = 0;
 	struct server *s;
 
-	(void)!getrandom(&chance, sizeof(chance), GRND_NONBLOCK);
 	pthread_mutex_lock(&u->lock);
 	if (why != UPLINK_OURS)
-		redial_failed(&u->redial, server, began_ms, now_ms, chance);
+		note_failure(u, server, began_ms, now_ms);
 	s = find(u, server);
 	assert(s && s->dials > 0);
 	s->dials--;

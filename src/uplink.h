@@ -51,8 +51,11 @@ enum uplink_failure {
 void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_failure why, uint64_t began_ms,
 		   uint64_t now_ms);
 
-/* A server is believed to have forgotten its sessions at most this often: it may be several that do not know each other's. */
+/* A server is believed to have forgotten its sessions at most this often: it may be several that share nothing. */
 #define UPLINK_FORGETS_MS 60000
+
+/* A session was made, and the server ended it at once. It is left alone for a moment, as if it had failed. */
+void uplink_turned_away(struct uplink *u, const struct addr *server, uint64_t began_ms, uint64_t now_ms);
 
 /*
  * How often a server of these has not known a session any more that had been resumed before: it was restarted, as a

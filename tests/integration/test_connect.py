@@ -436,6 +436,27 @@ def _(t):
     peers[0].keep_asking(b"there you are")
 
 
+@case("a server that ends sessions at once is not kept busy with handshakes", seconds=40)
+def _(t):
+    port = free_port()
+    cert, key = certs.pair("server")
+    t.daemon("--config", t.file("dtlsd.conf", f"""service far {{
+        listen = "127.0.0.1:{port}"
+        x509certfile = "{cert}"
+        x509keyfile = "{key}"
+        route all {{ sni = localhost deny = yes }}
+    }}"""), addresses=[])
+    d = connect(t, port, *by_ca())
+    peer = Peer(t, d.address)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        peer.say(b"let me in")
+        time.sleep(0.01)
+    d.expect(r"service dtlsd: 127\.0\.0\.1:\d+ ends sessions as soon as they are made: its log should say why")
+    counters = d.counters()
+    check(2 <= counters["connect_done"] <= 7, f"it was asked {counters['connect_done']} times")
+
+
 @case("of two servers that one is taken which answers")
 def _(t):
     server, dead = echo_server(t), free_port()

@@ -184,6 +184,23 @@ static void who_fails_lets_the_next_one_find_out(void **state)
 	uplink_unref(u);
 }
 
+static void a_server_that_ends_sessions_at_once_is_left_alone_for_a_moment(void **state)
+{
+	struct uplink *u = make_uplink();
+	uint64_t now = 1;
+	size_t size;
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+		end(u, "session", i > 0, now + 1);
+		uplink_turned_away(u, &SERVER, now, now + 2);
+		assert_int_equal(ask(u, &SERVER, now + 3, &size), UPLINK_DOWN);
+		now += 2 + REDIAL_FIRST_MS;
+	}
+	uplink_unref(u);
+}
+
 static void a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again(void **state)
 {
 	struct uplink *u = make_uplink();
@@ -251,6 +268,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_never_resumes_has_forgotten_nothing),
 		cmocka_unit_test(a_server_that_forgets_all_the_time_is_believed_now_and_then),
 		cmocka_unit_test(who_fails_lets_the_next_one_find_out),
+		cmocka_unit_test(a_server_that_ends_sessions_at_once_is_left_alone_for_a_moment),
 		cmocka_unit_test(a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again),
 		cmocka_unit_test(clients_are_the_same_while_whom_they_talk_to_is),
 		cmocka_unit_test(the_name_is_that_of_the_server_where_none_is_given),
