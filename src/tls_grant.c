@@ -93,7 +93,8 @@ int tls_grants_add_ca(struct tls_grants *g, gnutls_x509_crt_t ca)
 {
 	uint64_t hash;
 
-	return hash_ca(g, ca, &hash) ? add_hash(&g->cas, hash) : -ENOMEM;
+	/* one with a key that GnuTLS cannot read vouches for nobody */
+	return hash_ca(g, ca, &hash) ? add_hash(&g->cas, hash) : 0;
 }
 
 int tls_grants_add_crl(struct tls_grants *g, gnutls_x509_crl_t crl)
@@ -103,18 +104,19 @@ int tls_grants_add_crl(struct tls_grants *g, gnutls_x509_crl_t crl)
 	uint8_t serial[SERIAL_SIZE];
 	size_t size = sizeof(serial);
 	uint64_t issuer;
-	int rc = 0;
+	int rc = 0, got;
 
 	if (gnutls_x509_crl_get_raw_issuer_dn(crl, &dn) < 0)
 		return -ENOMEM;
 	issuer = hash_datum(g, &dn);
 	gnutls_free(dn.data);
-	while (rc == 0 && gnutls_x509_crl_iter_crt_serial(crl, &at, serial, &size, NULL) >= 0) {
+	while (rc == 0 && (got = gnutls_x509_crl_iter_crt_serial(crl, &at, serial, &size, NULL)) >= 0) {
 		rc = add_hash(&g->revoked, hash_serial(g, issuer, serial, size));
 		size = sizeof(serial);
 	}
 	gnutls_x509_crl_iter_deinit(at);
-	return rc;
+	/* the end is where there are no more: behind anything else others may be revoked */
+	return rc == 0 && got != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? -EINVAL : rc;
 }
 
 static void sort(struct tls_hashes *h)
@@ -177,20 +179,53 @@ static void put_links(const struct tls_grants *g, const gnutls_x509_crt_t *chain
 	out->certificate[AT_LINKS] = (uint8_t)count;
 }
 
-/* Those that are issuers of a certificate of the chain: each of them can vouch for it. */
+/* By its key, whatever the names say. */
+static bool has_signed(gnutls_x509_crt_t issuer, gnutls_x509_crt_t crt)
+{
+	unsigned wrong = 0;
+
+	return gnutls_x509_crt_check_issuer(crt, issuer) == 1 &&
+	       gnutls_x509_crt_verify(crt, &issuer, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &wrong) >= 0 &&
+	       (wrong & (GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
+}
+
+/* Of several CAs of one name GnuTLS finds the first: then all are looked at. */
+static bool find_signer(const struct tls_grants *g, gnutls_x509_trust_list_t list, gnutls_x509_crt_t crt, uint64_t *hash)
+{
+	gnutls_x509_trust_list_iter_t at = NULL;
+	gnutls_x509_crt_t ca;
+	bool found = false;
+
+	if (gnutls_x509_trust_list_get_issuer(list, crt, &ca, 0) < 0)
+		return false;
+	if (has_signed(ca, crt))
+		return hash_ca(g, ca, hash);
+	while (!found && gnutls_x509_trust_list_iter_get_ca(list, &at, &ca) >= 0) {
+		found = has_signed(ca, crt) && hash_ca(g, ca, hash);
+		gnutls_x509_crt_deinit(ca);
+	}
+	gnutls_x509_trust_list_iter_deinit(at);
+	return found;
+}
+
+static void put_ca(struct tls_grant *out, uint64_t hash)
+{
+	put_hash(out, hash);
+	out->certificate[AT_CAS]++;
+}
+
+/* Each of these can vouch for it: those that have signed a certificate of the chain, and one that is trusted itself. */
 static void put_cas(const struct tls_grants *g, const gnutls_x509_crt_t *chain, unsigned count, struct tls_grant *out)
 {
 	gnutls_x509_trust_list_t list;
+	uint64_t hash;
 
 	gnutls_certificate_get_trust_list(g->certificate, &list);
 	for (unsigned i = 0; i < count; i++) {
-		gnutls_x509_crt_t ca;
-		uint64_t hash;
-
-		if (gnutls_x509_trust_list_get_issuer(list, chain[i], &ca, 0) < 0 || !hash_ca(g, ca, &hash))
-			continue;
-		put_hash(out, hash);
-		out->certificate[AT_CAS]++;
+		if (find_signer(g, list, chain[i], &hash))
+			put_ca(out, hash);
+		if (hash_ca(g, chain[i], &hash) && has_hash(&g->cas, hash))
+			put_ca(out, hash);
 	}
 }
 
@@ -224,6 +259,26 @@ static void take_chain(const struct tls_grants *g, const gnutls_datum_t *der, co
 	out->certificate[out->size++] = '\0';
 }
 
+/*
+ * Brings those to the front that have signed one another, from the client's own on: beside them it may send what it
+ * likes. How many they are.
+ */
+static unsigned follow_chain(gnutls_x509_crt_t *chain, unsigned count)
+{
+	unsigned n = count > 0;
+
+	for (unsigned i = n; i < count; i++) {
+		gnutls_x509_crt_t crt = chain[i];
+
+		if (!has_signed(crt, chain[n - 1]))
+			continue;
+		chain[i] = chain[n];
+		chain[n] = crt;
+		i = n++;
+	}
+	return n;
+}
+
 static void free_chain(gnutls_x509_crt_t *chain, unsigned count)
 {
 	while (count > 0)
@@ -254,7 +309,7 @@ static void take_certificate(const struct tls_grants *g, const gnutls_datum_t *d
 	gnutls_x509_crt_t chain[LINKS_MOST];
 	unsigned n = read_chain(ders, count, chain);
 
-	take_chain(g, &ders[0], chain, n, out); /* nothing vouches for an empty one */
+	take_chain(g, &ders[0], chain, follow_chain(chain, n), out); /* nothing vouches for an empty one */
 	free_chain(chain, n);
 }
 

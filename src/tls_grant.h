@@ -44,7 +44,7 @@ struct tls_grants {
 	bool certificate_required;
 };
 
-/* While loading. 0 or -ENOMEM. */
+/* While loading. 0, -ENOMEM; -EINVAL: not all of the list can be read. */
 int tls_grants_add_ca(struct tls_grants *g, gnutls_x509_crt_t ca);
 int tls_grants_add_crl(struct tls_grants *g, gnutls_x509_crl_t crl);
 void tls_grants_loaded(struct tls_grants *g); /* that was all */

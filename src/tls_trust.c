@@ -105,6 +105,16 @@ static bool crl_of_a_ca(gnutls_x509_crl_t crl, gnutls_x509_trust_list_t list)
 	return found;
 }
 
+static int note_revoked(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
+{
+	int rc = tls_grants_add_crl(j->trust->grants, crl);
+
+	if (rc == -EINVAL)
+		return tls_fail(j->trust->e, "%s: an entry of revocation list %u cannot be read; a serial number has at most "
+				"20 bytes (RFC 5280): have the list issued again", j->path, place);
+	return rc < 0 ? tls_fail(j->trust->e, "out of memory") : 0;
+}
+
 /* The list takes crl, or it is freed. */
 static int take_crl(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 {
@@ -113,8 +123,8 @@ static int take_crl(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 	if (rc == 0 && !crl_of_a_ca(crl, j->list))
 		rc = tls_fail(j->trust->e, "%s: revocation list %u was signed by no CA that clients may come from; "
 			      "name the file of its CA, or leave the list out", j->path, place);
-	if (rc == 0 && tls_grants_add_crl(j->trust->grants, crl) < 0)
-		rc = tls_fail(j->trust->e, "out of memory");
+	if (rc == 0)
+		rc = note_revoked(j, place, crl);
 	if (rc == 0 && gnutls_x509_trust_list_add_crls(j->list, &crl, 1, 0, 0) != 1)
 		rc = tls_fail(j->trust->e, "out of memory");
 	if (rc < 0)

@@ -167,6 +167,13 @@ static const struct bad BAD[] = {
 	  .crl = "@/crl.pem,@/foreign-crl.pem",
 	  .message = "@/foreign-crl.pem: revocation list 1 was signed by no CA that clients may come from; name the "
 		     "file of its CA, or leave the list out" },
+	{ .cert = "@/server.pem",
+	  .key = "@/server.key",
+	  .cafile = "@/ca.pem",
+	  .verify = VERIFY_CLIENT_REQUIRED,
+	  .crl = "@/long-crl.pem",
+	  .message = "@/long-crl.pem: an entry of revocation list 1 cannot be read; a serial number has at most 20 "
+		     "bytes (RFC 5280): have the list issued again" },
 	{ .psk = "@/none",
 	  .message = "@/none: cannot open the PSK file: No such file or directory; check the path "
 		     "and that dtlsd's user may read it" },
@@ -197,6 +204,25 @@ static const struct bad BAD[] = {
 		     ":+AES-128-GCM" },
 };
 
+/* With a serial number that is too long before one that is revoked. */
+static void save_long_crl(const char *name)
+{
+	uint8_t serial[70] = { 1 };
+	gnutls_x509_crl_t crl;
+	gnutls_datum_t pem;
+
+	assert_int_equal(gnutls_x509_crl_init(&crl), 0);
+	gnutls_x509_crl_set_version(crl, 2);
+	gnutls_x509_crl_set_this_update(crl, time(NULL) - 60);
+	assert_int_equal(gnutls_x509_crl_set_crt_serial(crl, serial, sizeof(serial), time(NULL)), 0);
+	assert_int_equal(gnutls_x509_crl_set_crt(crl, client.crt, time(NULL)), 0);
+	assert_int_equal(gnutls_x509_crl_sign2(crl, ca.crt, ca.key, GNUTLS_DIG_SHA256, 0), 0);
+	assert_int_equal(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem), 0);
+	write_file(name, (const char *)pem.data, pem.size);
+	gnutls_free(pem.data);
+	gnutls_x509_crl_deinit(crl);
+}
+
 static void every_bad_file_and_option_says_what_and_why(void **state)
 {
 	struct tls_shared *shared = tls_shared_new(10, 60);
@@ -206,6 +232,7 @@ static void every_bad_file_and_option_says_what_and_why(void **state)
 	write_text("empty", "");
 	save_crl("crl.pem", &ca, NULL, -1, 10);
 	save_crl("foreign-crl.pem", &foreign_ca, NULL, -1, 10);
+	save_long_crl("long-crl.pem");
 	write_text("wrong-password", "sesame");
 	write_text("psk-bad", "alice:00\nbob 11\n");
 	assert_int_equal(gnutls_x509_privkey_export2_pkcs8(server.key, GNUTLS_X509_FMT_PEM, "secret",

@@ -105,6 +105,93 @@ static void a_certificate_of_a_ca_that_is_gone_does_not_hold(void **state)
 	assert_after(&o, &other, BY_NOBODY, true);
 }
 
+/* Beside its own certificate a client may send what it likes. */
+static void nobody_is_vouched_for_by_what_has_not_signed_his_certificate(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED), without = o, chain = o;
+	struct identity like_foreign = make_ec(&foreign_ca, "CN=Foreign CA", NULL); /* subject and issuer */
+	struct identity like_ca = make_ec(&like_foreign, "CN=Test CA", NULL);
+	struct identity member = make_ec(&intermediate, "CN=member", GNUTLS_KP_TLS_WWW_CLIENT);
+	const struct identity *beside[] = { &foreign, &foreign_ca, &like_ca, &like_foreign };
+
+	(void)state;
+	save_crt("beside-cas.pem", (const struct identity *const[]){ &ca, &foreign_ca }, 2);
+	o.x509cafile = path("beside-cas.pem");
+	without.x509cafile = path("foreign-ca.pem");
+	chain.x509cafile = path("ca.pem");
+	for (unsigned i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		struct fixture f = start(&o);
+		struct tls *again = load(&without, f.shared);
+		struct talk t = BY_CERT;
+
+		t.beside = beside[i];
+		assert_int_equal(talk(f.tls, &t), beside[i] != &like_ca); /* which GnuTLS takes for the issuer */
+		assert_false(holds(again, &t));
+		forget(&t);
+		tls_unref(again);
+		stop(&f);
+	}
+	assert_after(&chain, &o, (struct talk){ .cert = &member, .beside = &intermediate }, true);
+	assert_after(&o, &without, (struct talk){ .cert = &member, .beside = &intermediate }, false);
+	gnutls_x509_crt_deinit(like_foreign.crt);
+	gnutls_x509_privkey_deinit(like_foreign.key);
+	gnutls_x509_crt_deinit(member.crt);
+	gnutls_x509_privkey_deinit(member.key);
+	gnutls_x509_crt_deinit(like_ca.crt);
+	gnutls_x509_privkey_deinit(like_ca.key);
+}
+
+static void a_certificate_that_is_in_the_ca_file_itself_holds_while_it_is(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED), more = o, without = o;
+
+	(void)state;
+	save_crt("pinned.pem", (const struct identity *const[]){ &client }, 1);
+	save_crt("pinned-more.pem", (const struct identity *const[]){ &foreign_ca, &client }, 2);
+	o.x509cafile = path("pinned.pem");
+	more.x509cafile = path("pinned-more.pem");
+	without.x509cafile = path("foreign-ca.pem");
+	assert_after(&o, &more, BY_CERT, true);
+	assert_after(&o, &without, BY_CERT, false);
+}
+
+static void of_two_cas_of_one_name_it_is_the_one_that_has_signed(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED), without = o;
+	struct identity older = make_ec(&ca, "CN=Test CA", NULL);
+
+	(void)state;
+	save_crt("two-cas.pem", (const struct identity *const[]){ &older, &ca }, 2);
+	save_crt("older-ca.pem", (const struct identity *const[]){ &older }, 1);
+	o.x509cafile = path("two-cas.pem");
+	without.x509cafile = path("older-ca.pem");
+	assert_after(&o, &without, BY_CERT, false);
+	without.x509cafile = path("ca.pem");
+	assert_after(&o, &without, BY_CERT, true);
+	gnutls_x509_crt_deinit(older.crt);
+	gnutls_x509_privkey_deinit(older.key);
+}
+
+static void a_ca_with_a_key_of_an_unknown_kind_is_no_harm(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED), without = o;
+	char text[8192];
+	size_t len = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		FILE *f = fopen(path(i ? "ca.pem" : "odd-ca.pem"), "r");
+
+		assert_non_null(f);
+		len += fread(text + len, 1, sizeof(text) - len, f);
+		fclose(f);
+	}
+	o.x509cafile = write_file("odd-cas.pem", text, len);
+	without.x509cafile = path("foreign-ca.pem");
+	assert_after(&o, &o, BY_CERT, true);
+	assert_after(&o, &without, BY_CERT, false);
+}
+
 static void names_and_fingerprints_decide_anew(void **state)
 {
 	static const char other_print[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -200,6 +287,10 @@ int main(void)
 		cmocka_unit_test(identities_of_any_bytes_are_found_again),
 		cmocka_unit_test(a_revoked_certificate_does_not_hold),
 		cmocka_unit_test(a_certificate_of_a_ca_that_is_gone_does_not_hold),
+		cmocka_unit_test(nobody_is_vouched_for_by_what_has_not_signed_his_certificate),
+		cmocka_unit_test(a_certificate_that_is_in_the_ca_file_itself_holds_while_it_is),
+		cmocka_unit_test(of_two_cas_of_one_name_it_is_the_one_that_has_signed),
+		cmocka_unit_test(a_ca_with_a_key_of_an_unknown_kind_is_no_harm),
 		cmocka_unit_test(names_and_fingerprints_decide_anew),
 		cmocka_unit_test(who_showed_nothing_does_not_stay_where_a_certificate_is_required),
 		cmocka_unit_test(a_resumed_session_is_asked_for_the_same),

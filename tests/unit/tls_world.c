@@ -152,7 +152,7 @@ void save_crl(const char *name, const struct identity *issuer, const struct iden
 	gnutls_x509_crl_deinit(crl);
 }
 
-/* A chain whose second certificate has a key of an algorithm that nobody knows. */
+/* A chain whose second certificate, which is odd-ca.pem too, has a key of an algorithm that nobody knows. */
 static void save_odd_chain(const char *name)
 {
 	static const uint8_t ec_public_key[] = { 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01 };
@@ -170,6 +170,7 @@ static void save_odd_chain(const char *name)
 	n = snprintf(text, sizeof(text), "%.*s%.*s", (int)first.size, (const char *)first.data, (int)second.size,
 		     (const char *)second.data);
 	write_file(name, text, (size_t)n);
+	write_file("odd-ca.pem", (const char *)second.data, second.size);
 	gnutls_free(first.data);
 	gnutls_free(der.data);
 	gnutls_free(second.data);
@@ -310,16 +311,18 @@ static void connect_end(struct end *e, struct end *peer)
 static int on_request(gnutls_session_t s, const gnutls_datum_t *names, int count,
 		      const gnutls_pk_algorithm_t *algos, int algos_count, gnutls_retr2_st *out)
 {
-	static gnutls_x509_crt_t crt;
+	static gnutls_x509_crt_t crts[2];
 	const struct talk *t = gnutls_session_get_ptr(s);
 
 	(void)names;
 	(void)count;
 	(void)algos;
 	(void)algos_count;
-	crt = t->cert->crt;
-	*out = (gnutls_retr2_st){ .cert_type = GNUTLS_CRT_X509, .key_type = GNUTLS_PRIVKEY_X509, .ncerts = 1,
-				  .cert.x509 = &crt, .key.x509 = t->cert->key };
+	crts[0] = t->cert->crt;
+	if (t->beside != NULL)
+		crts[1] = t->beside->crt;
+	*out = (gnutls_retr2_st){ .cert_type = GNUTLS_CRT_X509, .key_type = GNUTLS_PRIVKEY_X509,
+				  .ncerts = t->beside != NULL ? 2 : 1, .cert.x509 = crts, .key.x509 = t->cert->key };
 	return 0;
 }
 

@@ -58,6 +58,7 @@ struct talk {
 	const char *priority;
 	const char *server_name; /* that it asks for; NULL: none */
 	const struct identity *cert;
+	const struct identity *beside; /* a certificate that it sends with its own; NULL: none */
 	const char *psk_user;
 	const char *psk_key; /* hex */
 	gnutls_datum_t psk_raw_user;
