@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "handlers.h"
+#include "setting.h"
 #include "upstream.h"
 
 /* ---- handlers ---- */
@@ -13,10 +14,10 @@
 /* What settings belong to one handler alone, and make it the handler where none is named. */
 static const struct {
 	const struct handler *handler;
-	const char *setting, *needs, *does, *in_file, *on_line;
+	const char *setting, *how, *needs, *does, *in_file, *on_line; /* how: what the others begin with */
 } owners[] = {
-	{ &handler_forward, "forward", "backends", "forward", "forward = \"127.0.0.1:5683\"", "--forward 127.0.0.1:5683" },
-	{ &handler_exec, "command", "a command", "run one", "command = {\"/usr/local/bin/handler\", \"argument\"}",
+	{ &handler_forward, "forward", "forward-", "backends", "forward", "forward = \"127.0.0.1:5683\"", "--forward 127.0.0.1:5683" },
+	{ &handler_exec, "command", "exec-", "a command", "run one", "command = {\"/usr/local/bin/handler\", \"argument\"}",
 	  "--command \"/usr/local/bin/handler argument\"" },
 };
 
@@ -47,6 +48,54 @@ static bool fits(const struct subject *u, const struct handler *h, char *out, si
 	return true;
 }
 
+/* By the subject, or by one of the routes that the settings of a service are for as well. */
+static bool is_done(const struct subject *u, size_t owner)
+{
+	bool done = is_given(subject_answer(u), owner);
+
+	for (unsigned i = 0; !u->route && i < u->service->route_count; i++)
+		done |= is_given(&u->service->routes[i].answer, owner);
+	return done;
+}
+
+/* Whether s says how to do what nobody does, and whose it is. */
+static bool is_idle(const struct subject *u, const struct setting *s, size_t *owner)
+{
+	for (size_t i = 0; i < OWNERS; i++) {
+		*owner = i;
+		if (strncmp(s->name, owners[i].how, strlen(owners[i].how)) == 0)
+			return !is_done(u, i);
+	}
+	return false;
+}
+
+/* No setting says how to do what is not done, as where "command" was forgotten. false: it is in the log. */
+static bool none_is_idle(const struct subject *u)
+{
+	const enum setting_scope scope = u->route ? SETTING_OF_ROUTE : SETTING_OF_SERVICE;
+	const void *base = u->route ? (const void *)u->route : u->service;
+	union {
+		struct conf_service service;
+		struct conf_route route;
+	} preset = { .service = { .name = NULL } };
+	const char *dashes = subject_dashes(u);
+	size_t owner;
+	char text[200];
+
+	setting_presets(&preset, scope);
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct setting *s = &settings[i];
+
+		if (s->scope != scope || setting_equal(s, base, &preset) || !is_idle(u, s, &owner))
+			continue;
+		snprintf(text, sizeof(text), "%s%s is of no use without %s%s: give it that, or leave this one out",
+			 dashes, s->name, dashes, owners[owner].setting);
+		subject_complain(u, s->name, text);
+		return false;
+	}
+	return true;
+}
+
 const struct handler *answer_handler(const struct subject *u)
 {
 	const struct conf_answer *a = subject_answer(u);
@@ -60,7 +109,7 @@ const struct handler *answer_handler(const struct subject *u)
 		snprintf(text, sizeof(text), "handler: connect is for whole services, which are clients then: give a "
 			 "service to = \"HOST:PORT\"");
 	else if (h && fits(u, h, text, sizeof(text)))
-		return h;
+		return none_is_idle(u) ? h : NULL;
 	if (!h)
 		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them",
 			 subject_dashes(u), a->handler);

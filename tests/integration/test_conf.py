@@ -135,6 +135,12 @@ bad("an unknown option", "workers = 1\nwrkers = 2\n" + GOOD, r"dtlsd\.conf:2: th
 bad("a wrong value", GOOD + "drain-time = soon\n", r"dtlsd\.conf:5: drain-time: 'soon' is not a whole number from 1 to")
 bad("an unknown handler", "service x {\n listen = 127.0.0.1:PORT\n PSK\n handler = nonsense\n}\n",
     r"dtlsd\.conf:4: service x: handler: there is no handler 'nonsense'")
+bad("how to forward, and nowhere to", "service x {\n listen = 127.0.0.1:PORT\n PSK\n forward-proxy = first\n}\n",
+    r"dtlsd\.conf:4: service x: forward-proxy is of no use without forward: give it that, or leave this one out")
+bad("how to run a program, and none, in a route beside one that forwards",
+    "service x {\n listen = 127.0.0.1:PORT\n PSK\n forward = 127.0.0.1:9\n route r {\n  sni = a\n  handler = echo\n"
+    "  exec-mode = service\n }\n}\n",
+    r"dtlsd\.conf:8: service x: route r: exec-mode is of no use without command")
 bad("a section without an end", "\nservice x {\n", r"dtlsd\.conf:2: a \{ without a \}")
 bad("a service that listens nowhere", "\nservice x {\n PSK\n}\n", r"dtlsd\.conf:2: service x: it listens nowhere")
 bad("no service", "workers = 1\n", r"dtlsd\.conf: there is no service in it")
