@@ -3,9 +3,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "about_text.h"
 #include "bus.h"
@@ -159,6 +159,7 @@ static void on_ended(struct upstream_socket *socket)
 	struct env *env = d->env;
 	uint32_t left = d->members;
 
+	shutdown(socket->fd, SHUT_RDWR); /* be it one way only: the other workers' sessions have nobody to hear them */
 	if (left > 0)
 		log_limited(LOG_WARNING_, NULL, "handler exec: a process has shut down its socket: its %u sessions here are "
 			    "closed; with their next the process is started anew", left);
@@ -199,15 +200,15 @@ static int furnish(struct desk *d, struct exec *x, struct env *env, uint64_t cha
 }
 
 /* 0 or -errno. */
-static int make_desk(struct exec *x, struct env *env, const struct exec_channel *c, struct desk **out)
+static int make_desk(struct exec *x, struct env *env, uint64_t channel, struct desk **out)
 {
 	struct desk *d = calloc(1, sizeof(*d));
 	int fd, err;
 
 	if (!d)
 		return -ENOMEM;
-	fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
-	err = fd < 0 ? -errno : furnish(d, x, env, c->number, fd);
+	fd = exec_copy_channel(x, channel);
+	err = fd < 0 ? fd : furnish(d, x, env, channel, fd);
 	if (err < 0) {
 		free(d);
 		return err;
@@ -231,18 +232,28 @@ static struct member *make_member(struct exec *x, struct desk *d, struct session
 	return m;
 }
 
+/* The desk of its process. 0 or -errno. */
+static int go_to_desk(struct exec *x, struct env *env, struct desk **out)
+{
+	uint64_t channel;
+	int err;
+
+	do {
+		err = exec_channel(x, env->now, &channel);
+		if (err < 0)
+			return err;
+		*out = find_desk(env, channel);
+		err = *out ? 0 : make_desk(x, env, channel, out);
+	} while (err == -ESTALE); /* meanwhile another worker has found it shut down, and started the process anew */
+	return err;
+}
+
 int desk_join(struct exec *x, struct session *s, struct member **out)
 {
-	struct env *env = session_env(s);
-	struct exec_channel c;
 	struct member *m;
 	struct desk *d;
-	int err = exec_channel(x, env->now, &c);
+	int err = go_to_desk(x, session_env(s), &d);
 
-	if (err < 0)
-		return err;
-	d = find_desk(env, c.number);
-	err = d ? 0 : make_desk(x, env, &c, &d);
 	if (err < 0)
 		return err;
 	m = d->first_free || grow(d) ? make_member(x, d, s) : NULL;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,7 +30,8 @@ struct exec {
 	/* of a shared one */
 	bool shared;
 	pthread_mutex_t lock;
-	struct exec_channel channel;
+	uint64_t channel; /* the number of its socket; 0: none yet */
+	int fd;           /* that; -1: none */
 	bool claimed;
 };
 
@@ -230,7 +232,7 @@ struct exec *exec_new(const struct exec_options *o, struct crew *crew, char *err
 	atomic_init(&x->refs, 1);
 	x->crew = crew_ref(crew);
 	x->shared = o->shared;
-	x->channel.fd = -1;
+	x->fd = -1;
 	pthread_mutex_init(&x->lock, NULL);
 	x->head = (struct job_head){ .kind = JOB_START, .grace_ms = o->grace_s * 1000, .memory_mb = o->memory_mb,
 				     .cpu_s = o->cpu_s, .files = o->files, .tasks = o->tasks, .kept = o->shared };
@@ -248,11 +250,11 @@ struct exec *exec_new(const struct exec_options *o, struct crew *crew, char *err
 
 static void close_channel(struct exec *x)
 {
-	if (x->channel.fd < 0)
+	if (x->fd < 0)
 		return;
-	shutdown(x->channel.fd, SHUT_RDWR); /* workers have copies */
-	close(x->channel.fd);
-	x->channel.fd = -1;
+	shutdown(x->fd, SHUT_RDWR); /* workers have copies */
+	close(x->fd);
+	x->fd = -1;
 }
 
 struct exec *exec_ref(struct exec *x)
@@ -329,26 +331,48 @@ static bool is_over(int fd)
 	return poll(&p, 1, 0) > 0;
 }
 
-int exec_channel(struct exec *x, uint64_t now_ms, struct exec_channel *out)
+/* With the lock. 0, or as exec_start. */
+static int open_channel(struct exec *x, uint64_t now_ms)
 {
 	int fd;
 
+	if (x->fd >= 0 && is_over(x->fd))
+		close_channel(x);
+	if (x->fd >= 0)
+		return 0;
+	fd = exec_start(x, (struct spawner_text){ NULL, 0 }, 0, now_ms);
+	if (fd < 0)
+		return fd;
+	x->fd = fd;
+	x->channel = ++channels;
+	x->claimed = false;
+	return 0;
+}
+
+int exec_channel(struct exec *x, uint64_t now_ms, uint64_t *number)
+{
+	int err;
+
 	assert(x->shared);
 	pthread_mutex_lock(&x->lock);
-	if (x->channel.fd >= 0 && is_over(x->channel.fd))
-		close_channel(x);
-	if (x->channel.fd < 0) {
-		fd = exec_start(x, (struct spawner_text){ NULL, 0 }, 0, now_ms);
-		if (fd < 0) {
-			pthread_mutex_unlock(&x->lock);
-			return fd;
-		}
-		x->claimed = false;
-		x->channel = (struct exec_channel){ ++channels, fd };
-	}
-	*out = x->channel;
+	err = open_channel(x, now_ms);
+	*number = x->channel;
 	pthread_mutex_unlock(&x->lock);
-	return 0;
+	return err;
+}
+
+/* Under the lock: another worker may be about to close it, and what is opened next would have its descriptor. */
+int exec_copy_channel(struct exec *x, uint64_t number)
+{
+	int fd = -ESTALE;
+
+	pthread_mutex_lock(&x->lock);
+	if (x->fd >= 0 && x->channel == number) {
+		fd = fcntl(x->fd, F_DUPFD_CLOEXEC, 3);
+		fd = fd < 0 ? -errno : fd;
+	}
+	pthread_mutex_unlock(&x->lock);
+	return fd;
 }
 
 bool exec_claim(struct exec *x, uint64_t number)
@@ -356,7 +380,7 @@ bool exec_claim(struct exec *x, uint64_t number)
 	bool first;
 
 	pthread_mutex_lock(&x->lock);
-	first = x->channel.number == number && !x->claimed;
+	first = x->channel == number && !x->claimed;
 	x->claimed |= first;
 	pthread_mutex_unlock(&x->lock);
 	return first;
@@ -365,7 +389,7 @@ bool exec_claim(struct exec *x, uint64_t number)
 void exec_disclaim(struct exec *x, uint64_t number)
 {
 	pthread_mutex_lock(&x->lock);
-	if (x->channel.number == number)
+	if (x->channel == number)
 		x->claimed = false;
 	pthread_mutex_unlock(&x->lock);
 }

@@ -40,13 +40,13 @@ bool exec_shared(const struct exec *x);
  */
 int exec_start(struct exec *x, struct spawner_text environment, unsigned count, uint64_t now_ms);
 
-/* The process for all sessions; it is started when there is none. */
-struct exec_channel {
-	uint64_t number; /* of this socket, among all that there ever were; 0: none yet */
-	int fd;          /* borrowed, while the exec is held */
-};
-/* 0, or as exec_start. Another number than the last time: that socket was shut down, and a new process is there. */
-int exec_channel(struct exec *x, uint64_t now_ms, struct exec_channel *out);
+/*
+ * The process for all sessions; it is started when there is none. 0, or as exec_start. *number: of its socket, among
+ * all that there ever were; another one later: that one was shut down.
+ */
+int exec_channel(struct exec *x, uint64_t now_ms, uint64_t *number);
+/* A copy of the socket of that number, the caller's. -ESTALE: it is another one by now; -EMFILE, -ENFILE. */
+int exec_copy_channel(struct exec *x, uint64_t number);
 /* True for the first worker that asks: it is the one that reads the channel of that number. */
 bool exec_claim(struct exec *x, uint64_t number);
 void exec_disclaim(struct exec *x, uint64_t number); /* it cannot, after all */

@@ -287,7 +287,7 @@ void services_clear(struct services *s)
 /* Where one process serves all sessions it is there before the first of them. */
 static void start_process(const struct service_config *c, struct exec *x)
 {
-	struct exec_channel channel;
+	uint64_t channel;
 	int err = x && exec_shared(x) ? exec_channel(x, clock_mono_ms(), &channel) : 0;
 
 	if (err < 0)

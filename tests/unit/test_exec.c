@@ -123,26 +123,31 @@ static void no_more_are_started_than_may_be(void **state)
 static void a_channel_is_one_until_it_is_shut_down_and_one_reads_it(void **state)
 {
 	struct exec *x = make("/bin/cat", NULL, true);
-	struct exec_channel first, again;
+	uint64_t first, again;
 	char byte;
+	int fd;
 
 	(void)state;
 	assert_non_null(x);
 	assert_int_equal(exec_channel(x, 0, &first), 0);
 	assert_int_equal(exec_channel(x, 0, &again), 0);
-	assert_int_equal(again.number, first.number);
-	assert_true(exec_claim(x, first.number));
-	assert_false(exec_claim(x, first.number));
-	exec_disclaim(x, first.number);
-	assert_true(exec_claim(x, first.number));
-	assert_int_equal(send(first.fd, "x", 1, 0), 1);
-	assert_int_equal(recv(first.fd, &byte, 1, 0), 1);
+	assert_int_equal(again, first);
+	assert_true(exec_claim(x, first));
+	assert_false(exec_claim(x, first));
+	exec_disclaim(x, first);
+	assert_true(exec_claim(x, first));
+	fd = exec_copy_channel(x, first);
+	assert_true(fd >= 0);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(recv(fd, &byte, 1, 0), 1);
 	assert_int_equal(byte, 'x');
-	shutdown(first.fd, SHUT_RDWR);
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
 	assert_int_equal(exec_channel(x, 0, &again), 0);
-	assert_int_not_equal(again.number, first.number);
-	assert_false(exec_claim(x, first.number));
-	assert_true(exec_claim(x, again.number));
+	assert_int_not_equal(again, first);
+	assert_false(exec_claim(x, first));
+	assert_int_equal(exec_copy_channel(x, first), -ESTALE); /* its descriptor is another socket's */
+	assert_true(exec_claim(x, again));
 	exec_unref(x);
 	await_live(0);
 }
