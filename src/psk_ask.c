@@ -18,12 +18,14 @@
 #define PROGRAMS_MOST 128 /* of reloads before, too */
 #define FORGET_MS 60000   /* after what was remembered has run out */
 
-enum state { ASKED, KNOWN, UNKNOWN };
+#define LOOKS_MOST 64     /* for a question that nobody waits for any more */
+
+enum state { ASKED, KNOWN, UNKNOWN, STATES };
 
 /* An identity that is asked for, or was. */
 struct entry {
 	struct entry *next;    /* in the bucket */
-	struct place age;      /* oldest first */
+	struct place age;
 	struct place waiters;  /* a head; only while it is asked for */
 	uint64_t at;           /* ms: when it was asked for, or until when the answer is good */
 	enum state state;
@@ -41,7 +43,7 @@ struct program {
 	uint64_t used_at;
 	uint64_t down_until;   /* 0: it is there, as far as is known */
 	uint32_t down_ms;      /* the next time that it is not tried for */
-	struct place ages;     /* of entries */
+	struct place ages[STATES]; /* of the entries in each, oldest first */
 	unsigned count;
 	struct entry *buckets[BUCKETS];
 };
@@ -107,14 +109,34 @@ static void drop(struct program *p, struct entry *e)
 	free(e);
 }
 
-/* Of those that nobody waits for the oldest makes room. */
+static void set_state(struct program *p, struct entry *e, enum state state)
+{
+	place_leave(&e->age);
+	place_append(&p->ages[state], &e->age);
+	e->state = state;
+}
+
+/* False: none is in that state. */
+static bool drop_oldest(struct program *p, enum state state)
+{
+	if (place_alone(&p->ages[state]))
+		return false;
+	drop(p, entry_of(p->ages[state].next));
+	return true;
+}
+
+/* Names that strangers make up first: they push out no key, nor a question that somebody waits for. */
 static bool make_room(struct program *p)
 {
-	for (struct place *at = p->ages.next; at != &p->ages; at = at->next)
-		if (entry_of(at)->state != ASKED || place_alone(&entry_of(at)->waiters)) {
-			drop(p, entry_of(at));
-			return true;
-		}
+	if (drop_oldest(p, UNKNOWN) || drop_oldest(p, KNOWN))
+		return true;
+	for (unsigned i = 0; i < LOOKS_MOST; i++) {
+		struct entry *e = entry_of(p->ages[ASKED].next);
+
+		if (place_alone(&e->waiters))
+			return drop_oldest(p, ASKED);
+		set_state(p, e, ASKED); /* to the end: the next look begins behind it */
+	}
 	return false;
 }
 
@@ -132,7 +154,7 @@ static struct entry *add(struct program *p, const void *identity, size_t len)
 	at = find(p, identity, len);
 	e->next = *at;
 	*at = e;
-	place_append(&p->ages, &e->age);
+	set_state(p, e, ASKED);
 	p->count++;
 	return e;
 }
@@ -156,18 +178,13 @@ static const char *advice_on(int why)
 
 static void go_down(struct program *p, int why)
 {
-	struct place *at, *next;
-
 	if (p->down_until == 0)
 		log_limited(LOG_WARNING_, NULL, "psk-socket %s: nobody answers there: %s; %s: until then only keys that are "
 			    "remembered let clients in", p->source.at.path, strerror(why), advice_on(why));
 	p->down_until = *p->asks->now + p->down_ms;
 	p->down_ms = 2 * p->down_ms < PSK_ASK_DOWN_MOST_MS ? 2 * p->down_ms : PSK_ASK_DOWN_MOST_MS;
-	for (at = p->ages.next; at != &p->ages; at = next) {
-		next = at->next;
-		if (entry_of(at)->state == ASKED)
-			drop(p, entry_of(at));
-	}
+	while (drop_oldest(p, ASKED))
+		;
 }
 
 static void on_refused(struct upstream_socket *s, int err)
@@ -200,7 +217,7 @@ static void take_answer(struct program *p, struct entry *e, const struct psk_key
 
 	if (key->len == 0 && remember > PSK_ASK_NO_MS)
 		remember = PSK_ASK_NO_MS;
-	e->state = key->len > 0 ? KNOWN : UNKNOWN;
+	set_state(p, e, key->len > 0 ? KNOWN : UNKNOWN);
 	e->key = *key;
 	e->at = *p->asks->now + remember;
 	tell_waiters(p->asks, e);
@@ -278,8 +295,9 @@ static void forget_program(struct psk_asks *a, struct program **at)
 
 	*at = p->next;
 	a->count--;
-	while (!place_alone(&p->ages))
-		drop(p, entry_of(p->ages.next));
+	for (int state = 0; state < STATES; state++)
+		while (drop_oldest(p, (enum state)state))
+			;
 	if (p->open)
 		upstream_close(a->upstream, &p->socket);
 	free(p);
@@ -313,7 +331,8 @@ static struct program *program_of(struct psk_asks *a, const struct psk_source *s
 	p->asks = a;
 	p->source = *source;
 	p->down_ms = PSK_ASK_DOWN_MS;
-	place_init(&p->ages);
+	for (int state = 0; state < STATES; state++)
+		place_init(&p->ages[state]);
 	p->next = a->programs;
 	a->programs = p;
 	a->count++;
