@@ -178,8 +178,10 @@ bool spawner_take_place(unsigned group, unsigned most)
 {
 	unsigned live = spawner_live(group);
 
-	if (!group || !spawner.page)
+	if (!spawner.page)
 		return true;
+	if (!group)
+		return false;
 	do {
 		if (live >= most)
 			return false;

@@ -34,7 +34,7 @@ struct spawner_text {
 };
 int spawner_start(const struct job_head *head, struct spawner_text fixed, struct spawner_text more, int socket);
 
-/* A count of processes. Thread-safe. 0: there is none left, those processes are not counted. */
+/* A count of processes. Thread-safe. 0: there is none left; it has no place for any. */
 unsigned spawner_group(void);
 void spawner_leave_group(unsigned group); /* processes in it may live on */
 unsigned spawner_live(unsigned group);
