@@ -21,7 +21,7 @@ struct handler {
 
 	/*
 	 * A session is there. 0, or a negative errno to refuse it (it is closed with close_notify and close
-	 * is not called). May keep its own state with session_set_state. NULL: nothing to do.
+	 * is not called); but for -ENOMEM the handler has logged why, and what to do. May keep its own state with session_set_state. NULL: nothing to do.
 	 */
 	int (*open)(struct session *s);
 	/* One record's plaintext, 0..16384 bytes, borrowed for the length of the call. */

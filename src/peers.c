@@ -267,8 +267,8 @@ static void open_session(struct session *s, const struct handshake *h, const str
 	err = handler->open ? handler->open(s) : 0;
 	s->env->about = NULL;
 	if (err < 0) {
-		log_limited(LOG_WARNING_, &s->node.flow, "handler %s refuses the session: %s", handler->name,
-			    strerror(-err));
+		log_limited(err == -ENOMEM ? LOG_WARNING_ : LOG_INFO_, &s->node.flow, "handler %s refuses the session: %s",
+			    handler->name, strerror(-err));
 		session_close(s, SESSION_END_LOCAL);
 		return;
 	}
