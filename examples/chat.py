@@ -79,4 +79,7 @@ def main():
             on_close(session)
 
 
-main()
+try:
+    main()
+except ConnectionError:  # the end came before an answer was read
+    pass

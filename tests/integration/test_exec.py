@@ -14,7 +14,7 @@ import time
 import certs
 import clients
 import dtlsraw as raw
-from harness import TOP, Failed, case, check, check_equal, main, skip
+from harness import TOP, Failed, case, check, check_equal, main, readable, skip
 
 KV = os.path.join(TOP, "examples", "kv.py")
 CHAT = os.path.join(TOP, "examples", "chat.py")
@@ -546,6 +546,19 @@ def _(t):
     d.await_counter("exec_started", 2)
 
 
+@case("it shuts down its output alone: the sessions of all workers are closed at once")
+def _(t):
+    d = serve_all(t, ALL.replace('    if text == b"crash":', '    if text == b"hush":\n        import socket\n'
+                                 '        socket.socket(fileno=os.dup(0)).shutdown(socket.SHUT_WR)\n'
+                                 '    if text == b"crash":'), "--exec-grace", "0", workers="4")
+    some = [client(t, d) for _ in range(12)]
+    for i, c in enumerate(some):
+        ask(c, b"%d" % i)
+    some[0].say(b"hush")
+    for c in some:
+        await_closed(c)
+
+
 @case("it floods all sessions with what it says: it is bounded, and new ones are served", seconds=60)
 def _(t):
     d = serve_all(t, ALL.replace('    if text == b"crash":', '    while text == b"flood":\n'
@@ -599,6 +612,17 @@ def kv_dialogue(c):
     c.ask("put colour blue", r"^ok$")
     c.ask("get colour", r"value blue")
     c.ask("get nothing", r"none")
+
+
+@case("the examples end quietly when dtlsd has closed its end before it read their answer")
+def _(t):
+    for example, question in ((KV, b"list"), (CHAT, struct.pack("!BBHQ", 1, ord("d"), 0, 7) + b"hello")):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            p = t.process(["sh", "-c", 'exec "$0" "$1" >&0', sys.executable, example], stdin=theirs)
+            ours.send(question)
+            check(readable([ours], 20), f"{example} does not answer")
+        check_equal(p.wait(), 0, f"the status of {example}")
 
 
 @case("examples/kv.py with openssl s_client, by its certificate's name")
