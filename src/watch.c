@@ -46,6 +46,7 @@ struct watch {
 	ev_io io;       /* fd -1: there is no inotify */
 	ev_timer timer; /* until the next look */
 	uint64_t moved_at; /* ms: when a look last found a change */
+	uint64_t waits_since; /* ms: for the changes to end; 0: it does not */
 	bool complained;
 };
 
@@ -213,18 +214,33 @@ static void look_in(struct watch *w, double seconds)
 	ev_timer_again(w->loop, &w->timer);
 }
 
+/* The seconds until the changes have ended, or have been waited for long enough; 0: they have. */
+static double settles_in(struct watch *w, uint64_t now)
+{
+	double quiet = (double)(now - w->moved_at) / 1000, waited;
+
+	if (w->waits_since == 0)
+		w->waits_since = now;
+	waited = (double)(now - w->waits_since) / 1000;
+	if (quiet >= w->config.settle_s || waited >= WATCH_SETTLE_MOST * w->config.settle_s)
+		return 0;
+	return w->config.settle_s - quiet;
+}
+
 static void look(struct watch *w)
 {
-	double quiet;
+	uint64_t now = clock_mono_ms();
+	double wait;
 
 	listen_for_changes(w); /* first: what comes after the look is told */
 	if (look_at_all(w))
-		w->moved_at = clock_mono_ms();
-	quiet = (double)(clock_mono_ms() - w->moved_at) / 1000;
-	if (!all_known(w) && quiet < w->config.settle_s) {
-		look_in(w, w->config.settle_s - quiet);
+		w->moved_at = now;
+	wait = all_known(w) ? 0 : settles_in(w, now);
+	if (wait > 0) {
+		look_in(w, wait);
 		return;
 	}
+	w->waits_since = 0;
 	report(w);
 	if (!all_known(w)) /* some are gone, and the directory that they come back to may be, too */
 		look_in(w, w->config.settle_s);

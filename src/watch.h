@@ -14,6 +14,7 @@
 
 #define WATCH_OWNERS 64
 #define WATCH_SETTLE_S 2.0 /* since the last change: a certificate and its key come one after the other */
+#define WATCH_SETTLE_MOST 10 /* times as long at the most, where some file changes all the time */
 #define WATCH_POLL_S 10.0
 
 struct ev_loop;

@@ -240,6 +240,41 @@ static void a_file_that_is_gone_is_told_when_it_is_back(void **state)
 	end(&s);
 }
 
+static void grow(struct ev_loop *loop, ev_timer *t, int events)
+{
+	FILE *f = fopen(t->data, "a");
+
+	(void)loop;
+	(void)events;
+	assert_non_null(f);
+	fputs("more", f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void a_file_that_changes_all_the_time_holds_nothing_up(void **state)
+{
+	struct scene s;
+	ev_timer busy;
+
+	(void)state;
+	begin(&s);
+	put(&s, "a", "1");
+	put(&s, "busy", "1");
+	watch_file(s.watch, in(&s, "a"), 0);
+	watch_file(s.watch, in(&s, "busy"), 1);
+	watch_start(s.watch, s.loop);
+	ev_timer_init(&busy, grow, 0, SETTLE_S / 10);
+	busy.data = strdup(in(&s, "busy"));
+	ev_timer_start(s.loop, &busy);
+	put(&s, "a", "2");
+	expect(&s, 0);
+	assert_int_equal(s.told[1], 1);
+	expect(&s, 1);
+	ev_timer_stop(s.loop, &busy);
+	free(busy.data);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +284,7 @@ int main(void)
 		cmocka_unit_test(a_directory_behind_a_link_is_swapped),
 		cmocka_unit_test(a_link_to_the_file_leads_to_another_one),
 		cmocka_unit_test(a_file_that_is_gone_is_told_when_it_is_back),
+		cmocka_unit_test(a_file_that_changes_all_the_time_holds_nothing_up),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
