@@ -210,10 +210,12 @@ static void deliver(struct upstream *u, struct mmsghdr *m)
 
 static void read_socket(struct upstream *u, struct upstream_socket *s)
 {
+	/* over a unix socket there could be descriptors, which would be open here */
+	size_t control = upstream_is_unix(s) ? 0 : sizeof(u->in_control[0]);
 	int n;
 
 	for (unsigned i = 0; i < RX_BATCH; i++)
-		u->in[i].msg_hdr.msg_controllen = sizeof(u->in_control[i]);
+		u->in[i].msg_hdr.msg_controllen = control;
 	n = recvmmsg(s->fd, u->in, RX_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
 		if (s->to && upstream_refusal(errno))

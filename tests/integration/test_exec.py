@@ -286,6 +286,20 @@ def _(t):
     check_equal(ask(client(t, d), b"hello"), b"hello", "the other's answer")
 
 
+@case("descriptors that a process sends along are not taken: they would fill dtlsd")
+def _(t):
+    d = serve(t, program(t, "giver", "import os, socket\nout = socket.socket(fileno=1)\nwhile data := os.read(0, 99):\n"
+                         "    for i in range(20): socket.send_fds(out, [b'%d' % i], [0, 2])\n"), "--workers", "1")
+    c = client(t, d)
+    before = None
+    for _ in range(3):
+        c.say(b"give")
+        check_equal([answer(c) for i in range(20)], [b"%d" % i for i in range(20)], "what it said")
+        now = len(os.listdir(f"/proc/{d.pid}/fd"))
+        before = before or now
+        check_equal(now, before, "dtlsd's open files")
+
+
 @case("a process that floods its session starves no other")
 def _(t):
     d = serve(t, program(t, "flood", "import os\ndata = os.read(0, 20000)\nwhile data == b'flood':\n"
