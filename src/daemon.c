@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,44 +11,29 @@
 
 #include <ev.h>
 
-#include "census.h"
 #include "clock.h"
 #include "conf_diff.h"
-#include "listeners.h"
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
 #include "options.h"
+#include "plant.h"
 #include "process.h"
 #include "refresh.h"
 #include "secret.h"
-#include "services.h"
 #include "spawner.h"
-#include "watched.h"
-#include "worker.h"
 
-#define FILES_KEPT 64
-#define FILES_KEPT_PER_WORKER 16
 #define EXPIRY_EVERY_S 3600
 
 struct daemon {
 	int argc;
 	char **argv;       /* read again by a reload */
-	struct conf *conf; /* in force */
-	struct services services;
-	struct listeners *listeners;
-	struct census *census;
-	unsigned files;    /* that may be open */
-	struct upstream_limit upstreams;
-	unsigned worker_count;
-	struct worker **workers;
+	struct plant plant;
 	bool running;
 	atomic_uint finished; /* workers that have come to their end */
-	atomic_uint settling; /* changes that have not had all their effects yet, of all workers */
 	uint64_t revoked_told; /* sessions */
 	const char *pid_file; /* that was written; of the first configuration */
 	int pid_fd;
-	struct conf *first;   /* which pid_file is kept by */
 	struct ev_loop *loop;
 	ev_signal hup, term, interrupt, usr1;
 	ev_async done, left, settled, resolved;
@@ -62,125 +46,6 @@ struct daemon {
 	uint64_t stop_by;     /* ms; then all is to be over */
 	ev_io keeper;         /* has something to say */
 };
-
-static void files_have_changed(void *ctx, const bool *services);
-
-/* ---- what a configuration brings about ---- */
-
-/* All that a change needs, made before anything is changed. */
-struct change {
-	struct conf *conf;
-	struct services services;
-	struct watch *watch; /* of its files, NULL: none */
-	int service[LISTENERS_MOST]; /* by listener, its place in services; -1: none */
-	struct worker_change *of_worker[CONF_WORKERS_MOST];
-};
-
-static void make_settings(const struct daemon *d, const struct change *c, unsigned worker, struct worker_settings *s)
-{
-	uint32_t rate = c->conf->handshake_rate;
-
-	s->engine.handshake_rate = rate ? rate / d->worker_count + 1 : 0;
-	s->engine.handshake_steps_per_turn = c->conf->handshake_steps_per_turn;
-	for (unsigned i = 0; i < LISTENERS_MOST; i++)
-		s->engine.services[i] = c->service[i] < 0 ? NULL : c->services.service[c->service[i]];
-	listeners_sockets(d->listeners, worker, s);
-}
-
-static bool prepare_workers(const struct daemon *d, struct change *c)
-{
-	static struct worker_settings s;
-
-	for (unsigned i = 0; i < d->worker_count; i++) {
-		make_settings(d, c, i, &s);
-		c->of_worker[i] = worker_prepare(&s);
-		if (!c->of_worker[i]) {
-			log_error("out of memory");
-			return false;
-		}
-	}
-	return true;
-}
-
-static void undo_change(struct daemon *d, struct change *c)
-{
-	for (unsigned i = 0; i < d->worker_count; i++)
-		worker_forget(c->of_worker[i]);
-	listeners_undo(d->listeners);
-	services_clear(&c->services);
-}
-
-/* With services that were made. false: nothing is changed, they are gone, and the log says why. */
-static bool plan_change(struct daemon *d, struct change *c)
-{
-	char err[600];
-
-	memset(c->of_worker, 0, sizeof(c->of_worker));
-	if (listeners_plan(d->listeners, c->conf, c->service, err, sizeof(err)) < 0) {
-		log_error("%s", err);
-		services_clear(&c->services);
-		return false;
-	}
-	if (prepare_workers(d, c))
-		return true;
-	undo_change(d, c);
-	return false;
-}
-
-/* false: nothing is changed, and the log says why. */
-static bool prepare_change(struct daemon *d, struct change *c)
-{
-	const struct watch_config watch = { WATCH_SETTLE_S, files_have_changed, d };
-
-	/* before the files are read, so that no change is missed */
-	c->watch = c->conf->watch_files == 0 ? watched_files(c->conf, &watch) : NULL;
-	if (c->conf->watch_files == 0 && !c->watch)
-		log_error("out of memory");
-	else if (services_make(&c->services, c->conf, &d->services) && plan_change(d, c))
-		return true;
-	watch_free(c->watch);
-	return false;
-}
-
-static struct census_limits limits_of(const struct conf *c)
-{
-	return (struct census_limits){
-		.sessions = c->max_sessions,
-		.handshakes = c->max_handshakes,
-		.sessions_per_address = c->max_sessions_per_address,
-		.ipv6_prefix = c->ipv6_prefix,
-		.handshakes_per_address = c->max_handshakes_per_address,
-	};
-}
-
-/* Of all open files some stay for what else needs them: loops, listeners that come, a reload. */
-static unsigned most_upstreams(const struct daemon *d, const struct conf *c)
-{
-	unsigned others = FILES_KEPT + FILES_KEPT_PER_WORKER * d->worker_count;
-	unsigned most = d->files > 2 * others ? d->files - others : d->files / 2;
-
-	return c->forward_sockets && c->forward_sockets < most ? c->forward_sockets : most;
-}
-
-/* Cannot fail. */
-static void commit_change(struct daemon *d, struct change *c)
-{
-	struct census_limits limits = limits_of(c->conf);
-
-	atomic_fetch_add(&d->settling, d->worker_count);
-	for (unsigned i = 0; i < d->worker_count; i++)
-		worker_apply(d->workers[i], c->of_worker[i]);
-	listeners_commit(d->listeners);
-	census_set_limits(d->census, &limits);
-	atomic_store(&d->upstreams.most, most_upstreams(d, c->conf));
-	services_limit(&c->services, c->conf);
-	services_start(&c->services);
-	services_clear(&d->services);
-	d->services = c->services;
-	if (d->conf != d->first && d->conf != c->conf)
-		conf_free(d->conf);
-	d->conf = c->conf;
-}
 
 /* ---- names of backends ---- */
 
@@ -198,7 +63,7 @@ static void on_refresh_due(struct ev_loop *loop, ev_timer *t, int events)
 	(void)loop;
 	(void)events;
 	if (!d->refresh && !d->stopping)
-		d->refresh = refresh_begin(&d->services, names_are_resolved, d);
+		d->refresh = refresh_begin(&d->plant.services, names_are_resolved, d);
 }
 
 /* From now on; what was asked before is of no interest any more. */
@@ -207,19 +72,20 @@ static void schedule_refresh(struct daemon *d)
 	refresh_free(d->refresh);
 	d->refresh = NULL;
 	ev_timer_stop(d->loop, &d->refresh_due);
-	d->refresh_due.repeat = d->conf->forward_refresh;
+	d->refresh_due.repeat = d->plant.conf->forward_refresh;
 	ev_timer_again(d->loop, &d->refresh_due);
 }
 
 static void on_resolved(struct ev_loop *loop, ev_async *a, int events)
 {
 	struct daemon *d = a->data;
-	struct change c = { .conf = d->conf };
+	struct change c = { .conf = d->plant.conf };
 
 	(void)loop;
 	(void)events;
-	if (d->refresh && !d->stopping && refresh_take(d->refresh, &d->services, &c.services) && plan_change(d, &c)) {
-		commit_change(d, &c);
+	if (d->refresh && !d->stopping && refresh_take(d->refresh, &d->plant.services, &c.services) &&
+	    plant_plan(&d->plant, &c)) {
+		plant_commit(&d->plant, &c);
 		log_notice("names of backends have other addresses now: new sessions use them");
 	}
 	schedule_refresh(d);
@@ -238,10 +104,18 @@ static void follow_files(struct daemon *d, const struct change *c)
 static void files_have_changed(void *ctx, const bool *services)
 {
 	struct daemon *d = ctx;
-	struct change c = { .conf = d->conf };
+	struct change c = { .conf = d->plant.conf };
 
-	if (!d->stopping && services_renew(&c.services, d->conf, &d->services, services) && plan_change(d, &c))
-		commit_change(d, &c);
+	if (!d->stopping && services_renew(&c.services, d->plant.conf, &d->plant.services, services) &&
+	    plant_plan(&d->plant, &c))
+		plant_commit(&d->plant, &c);
+}
+
+static bool prepare(struct daemon *d, struct change *c)
+{
+	const struct watch_config watch = { WATCH_SETTLE_S, files_have_changed, d };
+
+	return plant_prepare(&d->plant, c, &watch);
 }
 
 /* ---- what runs out ---- */
@@ -253,14 +127,14 @@ static void on_expiry_due(struct ev_loop *loop, ev_timer *t, int events)
 
 	(void)loop;
 	(void)events;
-	services_warn(&d->services, d->expiry_told, now);
+	services_warn(&d->plant.services, d->expiry_told, now);
 	d->expiry_told = now;
 }
 
 /* " expires_days=N" where anything ever does. */
 static const char *expiry_gauge(const struct daemon *d, char *buf, size_t size)
 {
-	uint64_t first = services_expiry(&d->services), now = clock_wall_s();
+	uint64_t first = services_expiry(&d->plant.services), now = clock_wall_s();
 
 	buf[0] = '\0';
 	if (first != UINT64_MAX)
@@ -268,20 +142,21 @@ static const char *expiry_gauge(const struct daemon *d, char *buf, size_t size)
 	return buf;
 }
 
-static void announce(const struct daemon *d, const struct change *c)
+static void announce(const struct plant *p, const struct change *c)
 {
+	const char *file = p->conf->file;
+
 	for (unsigned i = 0; i < LISTENERS_MOST; i++) {
 		char text[CONF_LISTENER_TEXT];
 		const struct service_config *s;
 
 		if (c->service[i] < 0)
 			continue;
-		s = &d->services.service[c->service[i]]->config;
+		s = &p->services.service[c->service[i]]->config;
 		log_notice("%s %s: %s%s%shandler %s, %u worker%s",
 			   s->uplink ? "carrying plain datagrams from" : "serving DTLS 1.2 on",
-			   listeners_text(d->listeners, i, text), d->conf->file ? "service " : "",
-			   d->conf->file ? s->name : "", d->conf->file ? ", " : "", s->handler->name, d->worker_count,
-			   d->worker_count == 1 ? "" : "s");
+			   listeners_text(p->listeners, i, text), file ? "service " : "", file ? s->name : "",
+			   file ? ", " : "", s->handler->name, p->worker_count, p->worker_count == 1 ? "" : "s");
 	}
 }
 
@@ -295,15 +170,6 @@ static enum log_level level_of(const struct conf *c)
 
 /* ---- boot ---- */
 
-static unsigned processors(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return (unsigned)CPU_COUNT(&set);
-	return 1;
-}
-
 static void worker_is_done(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -316,7 +182,7 @@ static void listener_is_left(void *ctx, unsigned listener)
 {
 	struct daemon *d = ctx;
 
-	listeners_left(d->listeners, listener);
+	listeners_left(d->plant.listeners, listener);
 	ev_async_send(d->loop, &d->left);
 }
 
@@ -324,7 +190,7 @@ static void change_is_settled(void *ctx, unsigned changes)
 {
 	struct daemon *d = ctx;
 
-	if (atomic_fetch_sub(&d->settling, changes) == changes)
+	if (atomic_fetch_sub(&d->plant.settling, changes) == changes)
 		ev_async_send(d->loop, &d->settled);
 }
 
@@ -352,41 +218,41 @@ static bool make_workers(struct daemon *d)
 	uint8_t master[COOKIE_MASTER_SIZE];
 	struct worker_config c = {
 		.engine = {
-			.count = d->worker_count,
-			.census = d->census,
+			.count = d->plant.worker_count,
+			.census = d->plant.census,
 			.cookie_master = master,
-			.cookie_lifetime_s = d->conf->cookie_lifetime,
+			.cookie_lifetime_s = d->plant.conf->cookie_lifetime,
 		},
-		.upstreams = &d->upstreams,
-		.all = d->workers,
+		.upstreams = &d->plant.upstreams,
+		.all = d->plant.workers,
 		.done = worker_is_done,
 		.left = listener_is_left,
 		.settled = change_is_settled,
 		.ctx = d,
 	};
 
-	if (!cookie_secret(d->conf, master))
+	if (!cookie_secret(d->plant.conf, master))
 		return false;
-	for (unsigned i = 0; i < d->worker_count; i++) {
+	for (unsigned i = 0; i < d->plant.worker_count; i++) {
 		c.engine.index = i;
-		d->workers[i] = worker_new(&c);
-		if (!d->workers[i])
+		d->plant.workers[i] = worker_new(&c);
+		if (!d->plant.workers[i])
 			break;
 	}
 	explicit_bzero(master, sizeof(master));
-	if (!d->workers[d->worker_count - 1])
+	if (!d->plant.workers[d->plant.worker_count - 1])
 		log_error("cannot make %u workers: out of memory or file descriptors; lower --workers or raise ulimit -n",
-			  d->worker_count);
-	return d->workers[d->worker_count - 1] != NULL;
+			  d->plant.worker_count);
+	return d->plant.workers[d->plant.worker_count - 1] != NULL;
 }
 
 static bool start_workers(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->worker_count; i++) {
-		int err = worker_start(d->workers[i]);
+	for (unsigned i = 0; i < d->plant.worker_count; i++) {
+		int err = worker_start(d->plant.workers[i]);
 
 		if (err < 0) {
-			log_error("cannot start worker %u of %u: %s; lower --workers", i + 1, d->worker_count,
+			log_error("cannot start worker %u of %u: %s; lower --workers", i + 1, d->plant.worker_count,
 				  strerror(-err));
 			return false;
 		}
@@ -416,16 +282,16 @@ static bool reload(struct daemon *d)
 		log_error("%s", err);
 		return false;
 	}
-	if (!prepare_change(d, &c)) {
+	if (!prepare(d, &c)) {
 		conf_free(c.conf);
 		return false;
 	}
-	conf_diff(d->conf, c.conf, say_difference, NULL);
-	commit_change(d, &c);
+	conf_diff(d->plant.conf, c.conf, say_difference, NULL);
+	plant_commit(&d->plant, &c);
 	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);
 	follow_files(d, &c);
-	log_set_level(level_of(d->conf));
+	log_set_level(level_of(d->plant.conf));
 	return true;
 }
 
@@ -452,8 +318,8 @@ static uint64_t counted(const struct daemon *d, enum metric m)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < d->worker_count; i++)
-		sum += metric_get(worker_metrics(d->workers[i]), m);
+	for (unsigned i = 0; i < d->plant.worker_count; i++)
+		sum += metric_get(worker_metrics(d->plant.workers[i]), m);
 	return sum;
 }
 
@@ -476,25 +342,25 @@ static void on_left(struct ev_loop *loop, ev_async *a, int events)
 
 	(void)loop;
 	(void)events;
-	listeners_reap(d->listeners);
+	listeners_reap(d->plant.listeners);
 }
 
 static void on_term(struct ev_loop *loop, ev_signal *s, int events)
 {
 	struct daemon *d = s->data;
 	/* asked twice: at once */
-	uint64_t most = d->stopping ? 0 : d->conf->drain_time * UINT64_C(1000);
+	uint64_t most = d->stopping ? 0 : d->plant.conf->drain_time * UINT64_C(1000);
 
 	(void)loop;
 	(void)events;
 	if (!d->stopping) {
 		notify_manager("STOPPING=1");
-		log_notice("stopping: %u sessions are told", census_sessions(d->census));
+		log_notice("stopping: %u sessions are told", census_sessions(d->plant.census));
 	}
 	d->stopping = true;
 	d->stop_by = clock_mono_ms() + most;
-	for (unsigned i = 0; i < d->worker_count; i++)
-		if (worker_drain(d->workers[i], most) == -ENOMEM)
+	for (unsigned i = 0; i < d->plant.worker_count; i++)
+		if (worker_drain(d->plant.workers[i], most) == -ENOMEM)
 			log_error("worker %u could not be told to stop: out of memory; signal again", i);
 }
 
@@ -511,8 +377,8 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 		metric_add(&sum, (enum metric)m, counted(d, (enum metric)m));
 	spawner_add_counts(&sum);
 	metrics_format(&sum, text, sizeof(text));
-	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->census),
-		   census_handshakes(d->census), expiry_gauge(d, expiry, sizeof(expiry)), text);
+	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->plant.census),
+		   census_handshakes(d->plant.census), expiry_gauge(d, expiry, sizeof(expiry)), text);
 }
 
 static void on_done(struct ev_loop *loop, ev_async *a, int events)
@@ -521,10 +387,10 @@ static void on_done(struct ev_loop *loop, ev_async *a, int events)
 
 	(void)events;
 	/* until the last of them a second signal can still hurry them */
-	if (atomic_load(&d->finished) < d->worker_count)
+	if (atomic_load(&d->finished) < d->plant.worker_count)
 		return;
-	for (unsigned i = 0; i < d->worker_count; i++)
-		worker_join(d->workers[i]);
+	for (unsigned i = 0; i < d->plant.worker_count; i++)
+		worker_join(d->plant.workers[i]);
 	d->running = false;
 	ev_break(loop, EVBREAK_ALL);
 }
@@ -591,28 +457,11 @@ static void warn_of_key_log(void)
 
 static bool write_pid_file(struct daemon *d)
 {
-	if (!d->conf->pid_file)
+	if (!d->plant.conf->pid_file)
 		return true;
-	d->pid_fd = process_write_pid(d->conf->pid_file);
-	d->pid_file = d->conf->pid_file;
+	d->pid_fd = process_write_pid(d->plant.conf->pid_file);
+	d->pid_file = d->plant.conf->pid_file;
 	return d->pid_fd >= 0;
-}
-
-static bool make_parts(struct daemon *d)
-{
-	struct census_limits limits = limits_of(d->conf);
-
-	d->worker_count = d->conf->workers ? d->conf->workers : processors();
-	if (d->worker_count > CONF_WORKERS_MOST)
-		d->worker_count = CONF_WORKERS_MOST;
-	d->files = process_raise_files();
-	d->workers = calloc(d->worker_count, sizeof(struct worker *));
-	d->census = census_new(&limits);
-	d->listeners = listeners_new(d->worker_count, d->conf->hello_lane == 0);
-	if (d->workers && d->census && d->listeners)
-		return true;
-	log_error("out of memory");
-	return false;
 }
 
 /* Everything that can fail comes before the first worker runs. */
@@ -620,15 +469,15 @@ static bool boot(struct daemon *d, struct change *c)
 {
 	warn_of_key_log();
 	d->expiry_told = clock_wall_s(); /* as loading tells */
-	c->conf = d->conf;
-	if (!make_parts(d) || !prepare_change(d, c))
+	c->conf = d->plant.conf;
+	if (!plant_init(&d->plant) || !prepare(d, c))
 		return false;
 	if (!watch_signals(d) || !write_pid_file(d) || !make_workers(d)) {
-		undo_change(d, c);
+		plant_undo(&d->plant, c);
 		watch_free(c->watch);
 		return false;
 	}
-	commit_change(d, c);
+	plant_commit(&d->plant, c);
 	schedule_refresh(d);
 	follow_files(d, c);
 	return start_workers(d);
@@ -644,35 +493,35 @@ static uint32_t time_left(const struct daemon *d)
 
 static void clean_up(struct daemon *d)
 {
-	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
-		if (d->workers[i] && d->running) {
-			worker_drain(d->workers[i], 0);
-			worker_join(d->workers[i]);
+	for (unsigned i = 0; d->plant.workers && i < d->plant.worker_count; i++)
+		if (d->plant.workers[i] && d->running) {
+			worker_drain(d->plant.workers[i], 0);
+			worker_join(d->plant.workers[i]);
 		}
-	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
-		if (d->workers[i])
-			worker_free(d->workers[i]);
-	free(d->workers);
-	if (d->listeners)
-		listeners_free(d->listeners);
+	for (unsigned i = 0; d->plant.workers && i < d->plant.worker_count; i++)
+		if (d->plant.workers[i])
+			worker_free(d->plant.workers[i]);
+	free(d->plant.workers);
+	if (d->plant.listeners)
+		listeners_free(d->plant.listeners);
 	if (d->pid_fd >= 0)
 		process_remove_pid(d->pid_file, d->pid_fd);
 	refresh_free(d->refresh);
 	watch_free(d->watch);
-	services_clear(&d->services);
+	services_clear(&d->plant.services);
 	spawner_end(time_left(d));
-	if (d->census)
-		census_free(d->census);
+	if (d->plant.census)
+		census_free(d->plant.census);
 	if (d->loop)
 		ev_loop_destroy(d->loop);
-	if (d->conf != d->first)
-		conf_free(d->conf);
-	conf_free(d->first);
+	if (d->plant.conf != d->plant.first)
+		conf_free(d->plant.conf);
+	conf_free(d->plant.first);
 }
 
 int daemon_run(int argc, char *argv[], struct conf *conf)
 {
-	struct daemon d = { .argc = argc, .argv = argv, .conf = conf, .first = conf, .pid_fd = -1 };
+	struct daemon d = { .argc = argc, .argv = argv, .plant = { .conf = conf, .first = conf }, .pid_fd = -1 };
 	bool background = conf->daemon, ready;
 	struct change c;
 	int ready_fd = -1, err;
@@ -692,7 +541,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 		if (background)
 			log_open(LOG_TO_SYSLOG, level_of(conf), "dtlsd");
 		process_leave_terminal(ready_fd);
-		announce(&d, &c);
+		announce(&d.plant, &c);
 		notify_manager("READY=1");
 		ev_run(d.loop, 0);
 	}
