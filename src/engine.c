@@ -17,6 +17,7 @@
 #include "peers.h"
 #include "psk_ask.h"
 #include "record.h"
+#include "round.h"
 #include "serving.h"
 #include "steps.h"
 #include "tunnels.h"
@@ -45,6 +46,7 @@ struct engine {
 	struct steps steps;
 	bool from_backlog;   /* is the hello that is looked at */
 	bool draining;
+	struct round last;
 	uint64_t trimmed_at, cooled_at;
 	uint64_t aead_seen;
 	struct txq txq;
@@ -381,7 +383,7 @@ uint64_t engine_run(struct engine *e)
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
 		more |= serving_run(&e->serving, &e->peers, &e->tunnels, &e->news);
-		more |= e->draining && peers_drain(&e->peers);
+		more |= e->draining && round_last(&e->last, &e->peers);
 		more |= e->draining && tunnels_drain(&e->tunnels);
 	}
 	cool(e);
@@ -479,7 +481,7 @@ void engine_apply(struct engine *e, const struct engine_settings *s)
 void engine_drain(struct engine *e)
 {
 	e->draining = true;
-	e->peers.drain_cursor = 0;
+	e->last = (struct round){ .sessions_done = false };
 }
 
 bool engine_drained(const struct engine *e)

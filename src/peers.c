@@ -140,7 +140,7 @@ static bool same_quota(const struct peers *p, const struct session *s, const str
  * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
  * that restarts needs no second one, and who leaves last gives it back.
  */
-static void remove_session(struct peers *p, struct session *s)
+void peers_remove_session(struct peers *p, struct session *s)
 {
 	struct handshake *rival = s->rival ? peers_handshake(p, &s->node.flow) : NULL;
 
@@ -167,10 +167,10 @@ static void remove_session(struct peers *p, struct session *s)
 void peers_settle_session(void *ctx, struct session *s)
 {
 	if (s->end != SESSION_LIVE)
-		remove_session(ctx, s);
+		peers_remove_session(ctx, s);
 }
 
-static void arm_session(struct peers *p, struct session *s)
+void peers_arm_session(struct peers *p, struct session *s)
 {
 	uint64_t due = session_due(s);
 
@@ -206,6 +206,12 @@ void peers_remove_handshake(struct peers *p, struct handshake *h)
 	if (!s || !same_quota(p, s, h))
 		quota_leave(peers_quota(p, handshake_listener(h)));
 	handshake_free(h);
+}
+
+void peers_forsake(struct peers *p, struct handshake *h)
+{
+	metric_inc(p->env->metrics, METRIC_handshake_drained);
+	peers_remove_handshake(p, h);
 }
 
 struct early {
@@ -323,11 +329,11 @@ static void promote(struct peers *p, struct handshake *h)
 	}
 	if (old) {
 		session_close(old, SESSION_END_REPLACED);
-		remove_session(p, old);
+		peers_remove_session(p, old);
 	}
 	unfile_handshake(p, h);
 	table_insert(p->sessions, &s->node);
-	arm_session(p, s);
+	peers_arm_session(p, s);
 	metric_inc(p->env->metrics, METRIC_handshake_done);
 	if (result.resumed)
 		metric_inc(p->env->metrics, METRIC_handshake_resumed);
@@ -414,9 +420,9 @@ static void fire_session(void *ctx, struct timer *t)
 
 	session_tick(s);
 	if (s->end != SESSION_LIVE)
-		remove_session(p, s);
+		peers_remove_session(p, s);
 	else
-		arm_session(p, s);
+		peers_arm_session(p, s);
 }
 
 static void fire_handshake(void *ctx, struct timer *t)
@@ -424,22 +430,6 @@ static void fire_handshake(void *ctx, struct timer *t)
 	struct handshake *h = handshake_of_timer(t);
 
 	peers_settle_handshake(ctx, h, handshake_tick(h));
-}
-
-static void goodbye(void *ctx, struct table_node *n)
-{
-	struct session *s = session_of_node(n);
-
-	session_close(s, SESSION_END_DRAIN);
-	remove_session(ctx, s);
-}
-
-static void forsake(void *ctx, struct table_node *n)
-{
-	struct peers *p = ctx;
-
-	metric_inc(p->env->metrics, METRIC_handshake_drained);
-	peers_remove_handshake(p, handshake_of_node(n));
 }
 
 void peers_take_steps(struct peers *p)
@@ -465,50 +455,6 @@ bool peers_take_keys(struct peers *p)
 		n++;
 	}
 	return n == PEERS_A_RUN;
-}
-
-struct sweep {
-	struct peers *peers;
-	const bool *leaving, *recheck;
-};
-
-static void sweep_handshake(void *ctx, struct table_node *n)
-{
-	struct sweep *w = ctx;
-
-	if (w->leaving[handshake_listener(handshake_of_node(n))])
-		forsake(w->peers, n);
-}
-
-static void revoke(struct peers *p, struct session *s)
-{
-	session_close(s, SESSION_END_REVOKED);
-	remove_session(p, s);
-}
-
-static void sweep_session(void *ctx, struct table_node *n)
-{
-	struct session *s = session_of_node(n);
-	struct sweep *w = ctx;
-
-	if (w->leaving[s->listener])
-		goodbye(w->peers, n);
-	else if (w->recheck[s->listener] && !session_granted(s))
-		revoke(w->peers, s);
-	else
-		arm_session(w->peers, s); /* its time-out may be another one now */
-}
-
-bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving, const bool *recheck)
-{
-	struct sweep w = { p, leaving, recheck };
-
-	/* handshakes first: none of them becomes a session behind the walk over these */
-	if (!at->handshakes_done)
-		at->handshakes_done = !table_walk(p->handshakes, &at->handshakes, PEERS_A_RUN, sweep_handshake, &w);
-	else if (!at->sessions_done)
-		at->sessions_done = !table_walk(p->sessions, &at->sessions, PEERS_A_RUN, sweep_session, &w);
-	return !at->sessions_done;
 }
 
 /* An alert, protected. */
@@ -539,17 +485,6 @@ uint64_t peers_wait(const struct peers *p, uint64_t limit_ms)
 	return a < b ? a : b;
 }
 
-bool peers_drain(struct peers *p)
-{
-	uint64_t cursor = 0;
-
-	if (table_count(p->handshakes))
-		table_walk(p->handshakes, &cursor, PEERS_A_RUN, forsake, p);
-	if (table_count(p->sessions))
-		table_walk(p->sessions, &p->drain_cursor, PEERS_A_RUN, goodbye, p);
-	return !peers_none(p);
-}
-
 bool peers_none(const struct peers *p)
 {
 	return !table_count(p->sessions) && !table_count(p->handshakes);
@@ -570,12 +505,17 @@ int peers_init(struct peers *p, uint64_t now_ms)
 	return p->sessions && p->handshakes && p->env->store ? 0 : -ENOMEM;
 }
 
+static void drop_handshake(void *ctx, struct table_node *n)
+{
+	peers_forsake(ctx, handshake_of_node(n));
+}
+
 static void drop_session(void *ctx, struct table_node *n)
 {
 	struct session *s = session_of_node(n);
 
 	s->end = SESSION_END_DRAIN;
-	remove_session(ctx, s);
+	peers_remove_session(ctx, s);
 }
 
 static void clear_table(struct peers *p, struct table *t, void (*drop)(void *ctx, struct table_node *n))
@@ -591,7 +531,7 @@ static void clear_table(struct peers *p, struct table *t, void (*drop)(void *ctx
 void peers_clear(struct peers *p)
 {
 	/* a handshake that goes looks for the session beside it: both tables are there until the end */
-	clear_table(p, p->handshakes, forsake);
+	clear_table(p, p->handshakes, drop_handshake);
 	clear_table(p, p->sessions, drop_session);
 	if (p->handshakes)
 		table_free(p->handshakes);

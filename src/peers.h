@@ -40,7 +40,6 @@ struct peers {
 	struct place half_open; /* oldest first; who has gone on since is taken out when he is met */
 	struct session *hot; /* of the last protected record: runs of one peer look up once */
 	uint32_t serial;
-	uint64_t drain_cursor;
 	bool no_room;        /* for the goodbyes of sessions whose time is over, when there last were some */
 	unsigned freed;      /* handshakes and sessions, since the owner last looked */
 	uint64_t freed_at;   /* ms, of the last of them */
@@ -68,6 +67,12 @@ void peers_add_handshake(struct peers *p, struct handshake *h, struct session *b
 void peers_settle_handshake(struct peers *p, struct handshake *h, enum handshake_verdict v);
 /* It came to nothing, and its peer leaves. */
 void peers_remove_handshake(struct peers *p, struct handshake *h);
+/* The same of one that the end of its service, or ours, has come to. */
+void peers_forsake(struct peers *p, struct handshake *h);
+/* One that has ended. */
+void peers_remove_session(struct peers *p, struct session *s);
+/* Its time-out may be another one than when it was armed last. */
+void peers_arm_session(struct peers *p, struct session *s);
 /* ctx is the struct peers: after a session was used it may have ended; then it is removed. */
 void peers_settle_session(void *ctx, struct session *s);
 /* A record of epoch >= 1, for the session or the handshake of the flow; counted and dropped when there is neither. */
@@ -86,20 +91,6 @@ bool peers_run(struct peers *p);
  * are not while the queue has no room for what they may say.
  */
 uint64_t peers_wait(const struct peers *p, uint64_t limit_ms);
-/* Says close_notify to a bounded number of sessions and drops as many handshakes. True: some are left. */
-bool peers_drain(struct peers *p);
 bool peers_none(const struct peers *p);
-
-/* A round over all peers, after their services have changed. Begins all zero. */
-struct peers_sweep {
-	uint64_t handshakes, sessions;
-	bool handshakes_done, sessions_done;
-};
-/*
- * A piece of it: who is at a leaving listener is dropped, or told close_notify; who is at one to be rechecked and would
- * not come in again is told access_denied; the others' timers follow the time-outs that hold now. No handshake may
- * begin at a leaving listener meanwhile. True: there is more.
- */
-bool peers_sweep(struct peers *p, struct peers_sweep *at, const bool *leaving, const bool *recheck);
 
 #endif

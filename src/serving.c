@@ -37,7 +37,7 @@ void serving_apply(struct serving *v, struct service *const services[static LIST
 {
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
 		change(v, i, services[i]);
-	v->sweep = (struct peers_sweep){ .handshakes_done = false };
+	v->round = (struct round){ .handshakes_done = false };
 	v->tunnels_begun = v->tunnels_done = false;
 	v->changes++;
 }
@@ -69,8 +69,8 @@ bool serving_run(struct serving *v, struct peers *p, struct tunnels *t, const st
 		v->tunnels_done = !tunnels_sweep(t, &v->tunnels_begun, v->leaving);
 		return true;
 	}
-	if (!v->sweep.sessions_done) {
-		peers_sweep(p, &v->sweep, v->leaving, v->recheck);
+	if (!v->round.sessions_done) {
+		round_run(&v->round, p, v->leaving, v->recheck);
 		return true; /* be it only for what was said to leave */
 	}
 	complete(v, news);

@@ -11,6 +11,7 @@
 
 #include "datagram.h"
 #include "peers.h"
+#include "round.h"
 #include "service.h"
 #include "tunnels.h"
 
@@ -20,7 +21,7 @@ struct serving { /* begins all zero */
 	bool leaving[LISTENERS_MOST];
 	bool recheck[LISTENERS_MOST]; /* who came in before might not come in now */
 	unsigned changes; /* that a round over the peers is due or under way for */
-	struct peers_sweep sweep;
+	struct round round;
 	bool tunnels_begun, tunnels_done; /* the same over local peers */
 };
 
