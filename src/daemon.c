@@ -131,14 +131,18 @@ static void on_expiry_due(struct ev_loop *loop, ev_timer *t, int events)
 	d->expiry_told = now;
 }
 
-/* " expires_days=N" where anything ever does. */
-static const char *expiry_gauge(const struct daemon *d, char *buf, size_t size)
+/* " local_peers=N" where a service connects, " expires_days=N" where anything ever does. */
+static const char *gauges(const struct daemon *d, char *buf, size_t size)
 {
 	uint64_t first = services_expiry(&d->plant.services), now = clock_wall_s();
+	uint32_t peers;
+	int len = 0;
 
 	buf[0] = '\0';
+	if (services_local_peers(&d->plant.services, &peers))
+		len = snprintf(buf, size, " local_peers=%" PRIu32, peers);
 	if (first != UINT64_MAX)
-		snprintf(buf, size, " expires_days=%" PRIu64, first > now ? (first - now) / 86400 : 0);
+		snprintf(buf + len, size - (size_t)len, " expires_days=%" PRIu64, first > now ? (first - now) / 86400 : 0);
 	return buf;
 }
 
@@ -350,12 +354,14 @@ static void on_term(struct ev_loop *loop, ev_signal *s, int events)
 	struct daemon *d = s->data;
 	/* asked twice: at once */
 	uint64_t most = d->stopping ? 0 : d->plant.conf->drain_time * UINT64_C(1000);
+	uint32_t peers;
 
 	(void)loop;
 	(void)events;
 	if (!d->stopping) {
 		notify_manager("STOPPING=1");
-		log_notice("stopping: %u sessions are told", census_sessions(d->plant.census));
+		services_local_peers(&d->plant.services, &peers);
+		log_notice("stopping: %u sessions are told", census_sessions(d->plant.census) + peers);
 	}
 	d->stopping = true;
 	d->stop_by = clock_mono_ms() + most;
@@ -368,7 +374,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 {
 	struct daemon *d = s->data;
 	static struct metrics sum;
-	char text[METRIC_COUNT * 48], expiry[48];
+	char text[METRIC_COUNT * 48], more[80];
 
 	(void)loop;
 	(void)events;
@@ -378,7 +384,7 @@ static void on_usr1(struct ev_loop *loop, ev_signal *s, int events)
 	spawner_add_counts(&sum);
 	metrics_format(&sum, text, sizeof(text));
 	log_notice("counters: sessions=%u handshakes=%u%s %s", census_sessions(d->plant.census),
-		   census_handshakes(d->plant.census), expiry_gauge(d, expiry, sizeof(expiry)), text);
+		   census_handshakes(d->plant.census), gauges(d, more, sizeof(more)), text);
 }
 
 static void on_done(struct ev_loop *loop, ev_async *a, int events)

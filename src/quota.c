@@ -93,6 +93,11 @@ void quota_leave(struct quota *q)
 	give(&q->sessions);
 }
 
+uint32_t quota_sessions(const struct quota *q)
+{
+	return atomic_load_explicit(&q->sessions.taken, memory_order_relaxed);
+}
+
 bool quota_rate(struct quota *q, uint64_t now_ms)
 {
 	uint32_t rate = atomic_load_explicit(&q->rate, memory_order_relaxed);

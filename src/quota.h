@@ -30,6 +30,7 @@ void quota_set_limits(struct quota *q, const struct quota_limits *l);
 enum quota_verdict quota_admit(struct quota *q, bool session_already);
 void quota_handshake_over(struct quota *q); /* it still counts as a session */
 void quota_leave(struct quota *q);          /* its handshake is over */
+uint32_t quota_sessions(const struct quota *q); /* counted now */
 /* May one more handshake begin now? Takes it from the rate. */
 bool quota_rate(struct quota *q, uint64_t now_ms);
 

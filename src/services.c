@@ -277,6 +277,20 @@ uint64_t services_expiry(const struct services *s)
 	return first;
 }
 
+bool services_local_peers(const struct services *s, uint32_t *peers)
+{
+	bool any = false;
+
+	*peers = 0;
+	for (unsigned i = 0; i < s->count; i++) {
+		if (!s->service[i]->config.uplink)
+			continue;
+		*peers += quota_sessions(service_quota(s->service[i]));
+		any = true;
+	}
+	return any;
+}
+
 void services_clear(struct services *s)
 {
 	for (unsigned i = 0; i < s->count; i++)

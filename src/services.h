@@ -31,6 +31,8 @@ bool services_renew(struct services *out, const struct conf *c, const struct ser
 void services_warn(const struct services *s, uint64_t before, uint64_t now);
 /* When the first of it runs out, UINT64_MAX: never. */
 uint64_t services_expiry(const struct services *s);
+/* How many local peers those have that connect. false: none connects. */
+bool services_local_peers(const struct services *s, uint32_t *peers);
 /* The limits of the configuration hold from now on. */
 void services_limit(const struct services *s, const struct conf *c);
 /* What runs beside the workers for them, where it does not run already. After services_limit. */

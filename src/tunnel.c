@@ -119,27 +119,29 @@ static bool open_next(struct tunnel *t, unsigned server, const gnutls_datum_t *s
 	return false;
 }
 
-/* false: there is no session to come: the server is down, or sockets are. */
-static bool begin(struct tunnel *t)
+/* Is there a session to come? What is wrong with sockets is counted and told of here. */
+enum outlook { TO_COME, NO_SERVER, NO_SOCKET };
+
+static enum outlook begin(struct tunnel *t)
 {
 	gnutls_datum_t saved = { NULL, 0 };
-	bool begun = false;
+	enum outlook o = NO_SERVER;
 	unsigned server;
 
 	t->waits = false;
 	switch (choose(t, &server, &saved)) {
 	case UPLINK_GO:
-		begun = open_next(t, server, &saved);
+		o = open_next(t, server, &saved) ? TO_COME : NO_SOCKET;
 		break;
 	case UPLINK_WAIT:
 		t->waits = now_of(t) < t->ask_by;
-		begun = t->waits;
+		o = t->waits ? TO_COME : NO_SERVER;
 		break;
 	case UPLINK_DOWN:
 		break;
 	}
 	uplink_forget(&saved);
-	return begun;
+	return o;
 }
 
 /* ---- ending one ---- */
@@ -216,7 +218,7 @@ static void renew(struct tunnel *t)
 	t->counted = true;
 	t->asked_at = 0;
 	t->ask_by = now_of(t) + service_at(t)->config.handshake_timeout_ms;
-	if (begin(t))
+	if (begin(t) == TO_COME)
 		metric_inc(metrics_of(t), METRIC_connect_renewed);
 	else
 		handshake_over(t);
@@ -227,7 +229,7 @@ static void look_at_next(struct tunnel *t)
 	if (t->next && line_state(t->next) == LINE_OVER) {
 		line_close(t->next);
 		t->next = NULL;
-		if (!begin(t)) /* perhaps with another of its servers */
+		if (begin(t) != TO_COME) /* perhaps with another of its servers */
 			give_up(t);
 	}
 	if (t->next && line_state(t->next) == LINE_OPEN)
@@ -298,7 +300,7 @@ void tunnel_tick(struct tunnel *t)
 		line_tick(t->next);
 	if (t->line)
 		line_tick(t->line);
-	if (t->waits && !begin(t))
+	if (t->waits && begin(t) != TO_COME)
 		give_up(t);
 	settle(t);
 }
@@ -372,6 +374,7 @@ bool tunnel_begin(struct tunnel_home *home, const struct tunnel_peer *who, const
 {
 	struct quota *quota = service_quota(home->env->services[who->listener]);
 	struct tunnel *t = make(home, who);
+	enum outlook o;
 
 	if (!t) {
 		metric_inc(home->env->metrics, METRIC_limited_memory);
@@ -379,8 +382,10 @@ bool tunnel_begin(struct tunnel_home *home, const struct tunnel_peer *who, const
 		quota_leave(quota);
 		return false;
 	}
-	if (!begin(t)) {
-		metric_inc(metrics_of(t), METRIC_connect_down);
+	o = begin(t);
+	if (o != TO_COME) {
+		if (o == NO_SERVER)
+			metric_inc(metrics_of(t), METRIC_connect_down);
 		tunnel_remove(t);
 		return false;
 	}

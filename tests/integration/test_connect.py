@@ -266,6 +266,7 @@ def _(t):
     d = connect(t, server.port, *by_ca(), "--workers", "2")
     peers = crowd(t, d, count)
     counters = d.counters()
+    check_equal(counters["local_peers"], count, "local_peers")
     check_equal(counters["connect_peers"], count, "connect_peers")
     check_equal(counters["connect_done"], count, "connect_done")
     check_equal(counters["connect_resumed"], count - 1, "connect_resumed")
@@ -275,6 +276,7 @@ def _(t):
         while p.hear() != b"again %d" % n:  # what was asked twice is answered twice
             pass
     check_equal(d.stop(), 0, "the status")
+    d.expect(f"stopping: {count} sessions are told")
     server.await_counter("session_closed_peer", count)
 
 
@@ -322,6 +324,21 @@ def _(t):
     for peer in peers[:2]:
         peer.ask(b"still in")
     check_equal(d.counters()["limited_sockets"], 1, "limited_sockets")
+
+
+@case("who finds no socket left is told so, not that the server has failed")
+def _(t):
+    server = echo_server(t)
+    d = connect(t, server.port, *by_ca(), "--forward-sockets", "2")
+    peers = [Peer(t, d.address) for _ in range(3)]
+    for peer in peers[:2]:
+        peer.ask(b"in")
+    peers[2].say(b"out")
+    d.expect("service dtlsd: no socket for another session: --forward-sockets are all taken")
+    counters = d.counters()
+    check_equal((counters["limited_sockets"], counters["connect_down"]), (1, 0), "limited_sockets and connect_down")
+    check_equal(counters["local_peers"], 2, "local_peers")
+    peers[0].ask(b"still in")
 
 
 # ---- servers that go and come
