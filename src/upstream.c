@@ -121,7 +121,8 @@ static void keep(struct upstream *u, unsigned *kept, uint32_t *used, const struc
 {
 	struct entry moved = { e->from, *used, e->len };
 
-	memmove(u->arena + *used, u->arena + e->offset, e->len);
+	if (e->offset != *used)
+		memmove(u->arena + *used, u->arena + e->offset, e->len);
 	*used += e->len;
 	u->queue[(*kept)++] = moved;
 }
