@@ -36,7 +36,8 @@ struct resumption {
 	struct entry **buckets;
 	size_t mask;
 	struct entry *newest, *oldest;
-	uint64_t generation;
+	uint64_t generation; /* of what is held */
+	uint64_t latest;     /* that there is */
 	uint64_t bytes; /* of data held */
 	uint32_t count;
 	uint32_t entries;
@@ -157,8 +158,7 @@ uint64_t resumption_renew(struct resumption *r)
 	uint64_t generation;
 
 	pthread_mutex_lock(&r->mutex);
-	drop_all(r);
-	generation = ++r->generation;
+	generation = ++r->latest;
 	pthread_mutex_unlock(&r->mutex);
 	return generation;
 }
@@ -168,7 +168,7 @@ uint64_t resumption_generation(struct resumption *r)
 	uint64_t generation;
 
 	pthread_mutex_lock(&r->mutex);
-	generation = r->generation;
+	generation = r->latest;
 	pthread_mutex_unlock(&r->mutex);
 	return generation;
 }
@@ -181,6 +181,16 @@ uint32_t resumption_count(struct resumption *r)
 	count = r->count;
 	pthread_mutex_unlock(&r->mutex);
 	return count;
+}
+
+/* Whose generation this is may ask; with a newer one the time of what is held is over. Mutex held. */
+static bool enter(struct resumption *r, uint64_t generation)
+{
+	if (generation > r->generation) {
+		drop_all(r);
+		r->generation = generation;
+	}
+	return generation == r->generation;
 }
 
 static struct entry *entry_new(struct resumption *r, const gnutls_datum_t *key, const gnutls_datum_t *data)
@@ -227,7 +237,7 @@ int resumption_store(struct resumption *r, uint64_t generation, const gnutls_dat
 	    data->size > RESUMPTION_DATA_MAX)
 		return -EMSGSIZE;
 	pthread_mutex_lock(&r->mutex);
-	if (generation == r->generation) {
+	if (enter(r, generation)) {
 		e = entry_new(r, key, data);
 		if (e != NULL)
 			insert(r, key, e);
@@ -242,7 +252,7 @@ static struct entry **find_fresh(struct resumption *r, uint64_t generation, cons
 {
 	struct entry **link;
 
-	if (generation != r->generation || key->size == 0)
+	if (!enter(r, generation) || key->size == 0)
 		return NULL;
 	link = find(r, key);
 	if (*link == NULL)

@@ -24,9 +24,12 @@ struct resumption;
 struct resumption *resumption_new(uint32_t entries, uint32_t lifetime_s);
 void resumption_free(struct resumption *r); /* NULL is fine */
 
-/* Drops all entries; the new generation, the only one that is served from now on. The first one is 0. */
+/*
+ * A new generation; the first one is 0. When somebody first asks with it all entries go, and it is the only one that is
+ * served from then on: a reload that fails after this call has lost nothing.
+ */
 uint64_t resumption_renew(struct resumption *r);
-uint64_t resumption_generation(struct resumption *r);
+uint64_t resumption_generation(struct resumption *r); /* the latest */
 
 /* Entries held, expired ones that nobody asked for included. */
 uint32_t resumption_count(struct resumption *r);

@@ -31,8 +31,9 @@ struct tls_share {
 const struct siphash_key *tls_shared_hash_key(const struct tls_shared *s);
 
 /*
- * When trust differs from what was seen last, the ticket key is replaced and the cache emptied, so that nobody who was
- * removed can resume. 0 or -ENOMEM; tls_share_clear in either case.
+ * When trust differs from what was seen last, the ticket key is another one and so is the cache's generation, so that
+ * nobody who was removed can resume; who joined before goes on with what he has until a handshake uses these. 0 or
+ * -ENOMEM; tls_share_clear in either case.
  */
 int tls_share_join(struct tls_shared *s, const uint8_t trust[static TLS_TRUST_SIZE], struct tls_share *out);
 void tls_share_clear(struct tls_share *s);

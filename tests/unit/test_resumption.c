@@ -174,7 +174,7 @@ static void keeps_to_its_bounds(void **state)
 static void serves_one_generation_only(void **state)
 {
 	struct resumption *r = resumption_new(10, 60);
-	gnutls_datum_t key, data = { (unsigned char[]){ 1 }, 1 };
+	gnutls_datum_t key, data = { (unsigned char[]){ 1 }, 1 }, got;
 	uint64_t old = resumption_generation(r), new;
 
 	(void)state;
@@ -182,6 +182,11 @@ static void serves_one_generation_only(void **state)
 	new = resumption_renew(r);
 	assert_true(new != old);
 	assert_int_equal(resumption_generation(r), new);
+	key = id(1);
+	got = resumption_retrieve(r, old, &key); /* nobody has asked with the new one yet */
+	assert_int_equal(got.size, strlen("one"));
+	gnutls_free(got.data);
+	assert_null(resumption_retrieve(r, new, &key).data);
 	assert_int_equal(resumption_count(r), 0);
 	key = id(2);
 	assert_int_equal(resumption_store(r, old, &key, &data), -ESTALE); /* a handshake begun before */

@@ -96,6 +96,27 @@ static void resumption_survives_a_reload_that_leaves_trust_alone(void **state)
 	stop(&f);
 }
 
+static void a_reload_that_fails_later_takes_nothing_away(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_REQUIRED), changed = o;
+	struct fixture f = start(&o);
+
+	(void)state;
+	changed.pskpasswd = write_text("psk-failed", "alice:" ALICE_KEY "\ncarol:01\n");
+	for (size_t i = 0; i < 4; i++) {
+		struct talk t = *RESUMABLE[i], u = t;
+
+		assert_true(talk(f.tls, &t));
+		tls_unref(load(i % 2 ? &changed : &o, f.shared));
+		u.resume = &t.session_data;
+		assert_true(talk(f.tls, &u));
+		assert_true(u.resumed);
+		forget(&t);
+		forget(&u);
+	}
+	stop(&f);
+}
+
 static void nobody_resumes_after_a_reload_that_changes_trust(void **state)
 {
 	struct tls_options ca_changed = usual(VERIFY_CLIENT_REQUIRED), psk_changed = ca_changed,
@@ -218,6 +239,7 @@ int main(void)
 		cmocka_unit_test(nothing_resumes_across_unrelated_servers),
 		cmocka_unit_test(without_a_cache_session_ids_do_not_resume_but_tickets_do),
 		cmocka_unit_test(resumption_survives_a_reload_that_leaves_trust_alone),
+		cmocka_unit_test(a_reload_that_fails_later_takes_nothing_away),
 		cmocka_unit_test(nobody_resumes_after_a_reload_that_changes_trust),
 		cmocka_unit_test(a_handshake_begun_before_trust_changed_leaves_nothing_that_resumes_after),
 		cmocka_unit_test(a_failed_reload_changes_nothing),
