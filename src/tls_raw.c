@@ -43,12 +43,19 @@ static size_t count_lines(const char *text, size_t len)
 	return n;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
 /* Of a line without its end; 0: it has none. -EINVAL: what it has is none. */
 static int parse_line(const char *line, size_t len, uint8_t out[static TLS_FINGERPRINT_SIZE])
 {
 	size_t n = 0;
 
-	while (n < len && !strchr(" \t\r", line[n]))
+	for (; len > 0 && is_blank(*line); len--)
+		line++;
+	while (n < len && !is_blank(line[n]))
 		n++;
 	if (n == 0 || *line == '#')
 		return 0;

@@ -45,7 +45,7 @@ static void keys_with_remarks_colons_and_any_end_of_line(void **state)
 	uint8_t letters[TLS_FINGERPRINT_SIZE];
 
 	(void)state;
-	assert_int_equal(parse("# meters\n\n" LETTERS "\tthe first # one\r\n" ONES "\n  \n" ZEROS " x"), 0);
+	assert_int_equal(parse("# meters\n\n" LETTERS "\tthe first # one\r\n\t" ONES "\n  \n" ZEROS " x\n # y"), 0);
 	assert_int_equal(keys.count, 3);
 	assert_true(has(0x00) && has(0x11));
 	assert_false(has(0x01) || has(0xff));
@@ -66,7 +66,7 @@ static void nobody_is_in_an_empty_list(void **state)
 
 static void what_is_none_is_told_with_its_line(void **state)
 {
-	static const char *const bad[] = { "1", LETTERS "00", "g" LETTERS, ":" ZEROS, ZEROS ":", "0:0" ZEROS,
+	static const char *const bad[] = { "1", " 1", LETTERS "00", "g" LETTERS, ":" ZEROS, ZEROS ":", "0:0" ZEROS,
 					   "000000000000000000000000000000000000000000000000000000000000000" };
 
 	(void)state;
