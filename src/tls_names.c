@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "escape.h"
+#include "tls_peer.h"
 #include "tls_raw.h"
 
 #define PSK_PREFIX "psk:"
 #define SHA256_PREFIX "sha256:"
-#define RAW_PREFIX "rpk:"
 #define SHA256_SIZE 32
 #define NAME_MOST 1024
 
@@ -28,22 +28,10 @@ static void add(struct tls_names *out, const char *prefix, const void *name, siz
 	out->len += head + escape_text(at + head, room - head, name, len) + 1;
 }
 
-static bool begins(const char *name, size_t len, const char *prefix)
-{
-	return len >= strlen(prefix) && memcmp(name, prefix, strlen(prefix)) == 0;
-}
-
-/* A name that its owner may have chosen must not pass for a subject, a PSK identity or a fingerprint. */
 static void add_alone(struct tls_names *out, const char *name, size_t len)
 {
-	size_t at = 0;
-
-	while (at < len && name[at] != ':' && name[at] != '=')
-		at++;
-	if (len == 0 || (at < len && name[at] == '=') || begins(name, len, PSK_PREFIX) ||
-	    begins(name, len, SHA256_PREFIX) || begins(name, len, RAW_PREFIX))
-		return;
-	add(out, "", name, len);
+	if (len > 0 && tls_peer_is_name(name, len))
+		add(out, "", name, len);
 }
 
 static void add_psk(gnutls_session_t s, struct tls_names *out)

@@ -42,6 +42,21 @@ static void escape_bytes(char *out, size_t size, const uint8_t *in, size_t len)
 	out[at] = '\0';
 }
 
+static bool begins(const char *name, size_t len, const char *prefix)
+{
+	return len >= strlen(prefix) && memcmp(name, prefix, strlen(prefix)) == 0;
+}
+
+bool tls_peer_is_name(const char *name, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && name[at] != ':' && name[at] != '=')
+		at++;
+	return (at == len || name[at] == ':') && !begins(name, len, "psk:") && !begins(name, len, "sha256:") &&
+	       !begins(name, len, "rpk:");
+}
+
 /* The certificate's subject, else its first alternative name, as text. The length; 0: it has no name. */
 static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
 {
@@ -57,7 +72,7 @@ static size_t crt_name(gnutls_x509_crt_t crt, char *text, size_t size)
 		type = gnutls_x509_crt_get_subject_alt_name(crt, 0, san, &len, NULL);
 		if (type == GNUTLS_SAN_IPADDRESS && (len == 4 || len == 16))
 			inet_ntop(len == 4 ? AF_INET : AF_INET6, san, text, (socklen_t)size);
-		else if (type >= 0)
+		else if (type >= 0 && tls_peer_is_name(san, len))
 			escape_text(text, size, san, len);
 	}
 	gnutls_free(dn.data);

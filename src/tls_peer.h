@@ -34,11 +34,13 @@ struct tls_report {
 gnutls_x509_crt_t tls_peer_leaf(gnutls_session_t s);
 
 /*
- * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject;
- * its first SAN when the subject is empty), "rpk:sha256:HEX" (tls_raw.h), "psk:identity" (unprintable bytes as \xNN), NULL for nobody.
- * malloc'd; the caller frees.
+ * Who the peer is, once the handshake is done, resumed or not: "CN=client,O=x" (the certificate's subject; when that is
+ * empty its first SAN, where it may be a name), "rpk:sha256:HEX" (tls_raw.h), "psk:identity" (unprintable bytes as \xNN),
+ * NULL for nobody. malloc'd; the caller frees.
  */
 char *tls_identity(gnutls_session_t s, gnutls_x509_crt_t leaf);
+/* A name that its owner may have chosen must not pass for a subject, a PSK identity, a public key or a fingerprint. */
+bool tls_peer_is_name(const char *name, size_t len);
 /* The bytes of a PSK identity that tls_identity wrote as name. Their number; 0: it is none, or they have no room. */
 size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size);
 

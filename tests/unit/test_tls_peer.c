@@ -145,6 +145,28 @@ static void a_bad_client_certificate_is_refused_with_cause_and_alert(void **stat
 	}
 }
 
+static void nobody_goes_by_a_name_that_looks_like_another_kind_of_identity(void **state)
+{
+	static const char *const names[] = { "psk:alice", "rpk:sha256:00", "sha256:00", "CN=admin" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct fixture f = start_usual(VERIFY_CLIENT_REQUIRED);
+		struct identity id = make_ec(&ca, NULL, NULL);
+		struct talk t = { .cert = &id };
+
+		assert_int_equal(gnutls_x509_crt_set_subject_alt_name(id.crt, GNUTLS_SAN_URI, names[i],
+								      (unsigned)strlen(names[i]), GNUTLS_FSAN_SET), 0);
+		assert_int_equal(gnutls_x509_crt_sign2(id.crt, ca.crt, ca.key, GNUTLS_DIG_SHA256, 0), 0);
+		assert_true(talk(f.tls, &t));
+		assert_null(t.identity);
+		forget(&t);
+		gnutls_x509_crt_deinit(id.crt);
+		gnutls_x509_privkey_deinit(id.key);
+		stop(&f);
+	}
+}
+
 static void a_revoked_client_is_refused_and_its_session_not_resumed(void **state)
 {
 	struct tls_options before = usual(VERIFY_CLIENT_REQUIRED), after = before;
@@ -284,6 +306,7 @@ int main(void)
 		cmocka_unit_test(a_client_certificate_is_not_asked_for_under_none),
 		cmocka_unit_test(no_client_certificate_is_fine_when_optional_only),
 		cmocka_unit_test(a_bad_client_certificate_is_refused_with_cause_and_alert),
+		cmocka_unit_test(nobody_goes_by_a_name_that_looks_like_another_kind_of_identity),
 		cmocka_unit_test(a_revoked_client_is_refused_and_its_session_not_resumed),
 		cmocka_unit_test(a_revocation_list_out_of_date_still_revokes),
 		cmocka_unit_test(explains_what_keeps_the_two_apart),
