@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -184,12 +185,19 @@ static size_t segment_of(struct msghdr *h)
 	return 0;
 }
 
-/* An adopted socket has nothing more to read, or an empty datagram. */
-static bool has_ended(const struct upstream_socket *s)
+/*
+ * The first of n messages of an adopted socket is empty: a datagram, or its end, where each message is empty that is read.
+ * Datagrams may still follow what was read; once the other end is closed no more come.
+ */
+static bool has_ended(const struct upstream_socket *s, const struct mmsghdr *m, unsigned n)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+	int bytes;
 
-	return poll(&p, 1, 0) > 0;
+	for (unsigned i = 0; i < n; i++)
+		if (m[i].msg_len > 0)
+			return false;
+	return poll(&p, 1, 0) > 0 && ioctl(s->fd, FIONREAD, &bytes) == 0 && bytes == 0;
 }
 
 /* Of one message. Larger than the buffer is larger than any record: the owner refuses what is here of it. */
@@ -225,7 +233,7 @@ static void read_socket(struct upstream *u, struct upstream_socket *s)
 	}
 	u->reading = s;
 	for (int i = 0; i < n && u->reading; i++) {
-		if (!s->to && u->in[i].msg_len == 0 && has_ended(s)) {
+		if (!s->to && u->in[i].msg_len == 0 && has_ended(s, &u->in[i], (unsigned)(n - i))) {
 			s->owner->ended(s);
 			break;
 		}

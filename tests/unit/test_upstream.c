@@ -468,6 +468,25 @@ static void of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none(v
 	assert_int_equal(atomic_load(&limit.open), 0);
 }
 
+static void of_a_pair_what_follows_empty_datagrams_is_read_before_its_end(void **state)
+{
+	(void)state;
+	for (unsigned empty = 1; empty <= 40; empty++) {
+		struct end e;
+		int far = adopt(&e, false);
+
+		for (unsigned i = 0; i < empty; i++)
+			assert_int_equal(send(far, "", 0, 0), 0);
+		assert_int_equal(send(far, "last", 4, 0), 4);
+		close(far);
+		for (unsigned i = 0; i < 5; i++)
+			upstream_run(u);
+		assert_int_equal(e.replies, empty + 1);
+		assert_int_equal(e.last, 4);
+		assert_int_equal(e.ends, 1);
+	}
+}
+
 static void who_is_deaf_leaves_what_comes_and_hears_of_the_end(void **state)
 {
 	struct end reads, writes;
@@ -527,6 +546,7 @@ int main(void)
 		TEST(each_source_has_its_turn),
 		TEST(a_source_of_another_machine_is_told),
 		TEST(of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none),
+		TEST(of_a_pair_what_follows_empty_datagrams_is_read_before_its_end),
 		TEST(who_is_deaf_leaves_what_comes_and_hears_of_the_end),
 		TEST(who_does_not_read_has_a_bounded_number_waiting),
 	};
