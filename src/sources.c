@@ -9,6 +9,7 @@
 #include "names.h"
 
 #define ACCEPTED "write addresses of this machine, as: 10.0.0.5,10.0.0.6,[2001:db8::5]"
+#define TOO_MANY "more than %d addresses: leave some out"
 
 struct parse {
 	struct sources *out;
@@ -46,7 +47,7 @@ static int add(const struct parse *p, const char *text)
 		if (addr_equal(&s->addr[i], &found[0]))
 			return fail(p, "\"%.120s\" is given twice: leave one of them out", text);
 	if (s->count == SOURCES_MOST)
-		return fail(p, "more than %d addresses: leave some out", SOURCES_MOST);
+		return fail(p, TOO_MANY, SOURCES_MOST);
 	s->addr[s->count++] = found[0];
 	return 0;
 }
@@ -55,10 +56,15 @@ int sources_parse(struct sources *out, const char *text, char *err, size_t err_s
 {
 	const struct parse p = { out, err, err_size };
 	struct names names;
-	int rc;
+	int rc = names_parse(&names, text);
 
 	out->count = 0;
-	rc = names_parse(&names, text) == 0 ? 0 : fail(&p, "an address is missing; " ACCEPTED);
+	if (rc == -EINVAL)
+		rc = fail(&p, "an address is missing; " ACCEPTED);
+	else if (rc == -E2BIG)
+		rc = fail(&p, TOO_MANY, SOURCES_MOST);
+	else if (rc < 0)
+		fail(&p, "%s", strerror(-rc));
 	for (unsigned i = 0; rc == 0 && i < names.count; i++)
 		rc = add(&p, names.name[i]);
 	names_free(&names);

@@ -17,7 +17,7 @@ struct sources { /* begins all zero: the system chooses */
 	struct addr addr[SOURCES_MOST]; /* without ports */
 };
 
-/* "10.0.0.5,10.0.0.6,[2001:db8::5]". 0, or -EINVAL with what is wrong and what to write in err. */
+/* "10.0.0.5,10.0.0.6,[2001:db8::5]". 0, or -EINVAL, -ENOMEM with what is wrong and what to write in err. */
 int sources_parse(struct sources *out, const char *text, char *err, size_t err_size);
 
 #endif

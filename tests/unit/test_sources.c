@@ -53,7 +53,7 @@ static void mistakes_are_told_with_what_to_write(void **state)
 
 static void there_may_be_so_many(void **state)
 {
-	char list[(SOURCES_MOST + 1) * 12] = "192.0.2.1", err[300];
+	char list[300 * 12] = "192.0.2.1", err[300];
 	struct sources s;
 
 	(void)state;
@@ -62,6 +62,10 @@ static void there_may_be_so_many(void **state)
 	assert_int_equal(sources_parse(&s, list, err, sizeof(err)), 0);
 	assert_int_equal(s.count, SOURCES_MOST);
 	strcat(list, ",192.0.2.99");
+	assert_true(sources_parse(&s, list, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "more than 16 addresses"));
+	for (unsigned i = 17; i < 256; i++)
+		sprintf(list + strlen(list), ",192.0.2.%u", i);
 	assert_true(sources_parse(&s, list, err, sizeof(err)) < 0);
 	assert_non_null(strstr(err, "more than 16 addresses"));
 }
