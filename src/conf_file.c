@@ -169,8 +169,7 @@ static const char *keep_value(struct reader *r, const struct setting *s, const c
 /* One of a list: the first, or one more behind those that base has. NULL: out of memory. */
 static const char *keep_word(struct reader *r, const struct setting *s, const void *base, bool first, const char *word)
 {
-	const char *before = *(const char *const *)(const void *)((const char *)base + s->offset);
-	char *joined = words_join(first ? NULL : before, word);
+	char *joined = words_join(first ? NULL : setting_text(s, base), word);
 	const char *kept = joined ? conf_keep(r->conf, joined) : NULL;
 
 	free(joined);

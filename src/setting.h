@@ -62,7 +62,7 @@ void setting_presets(void *base, enum setting_scope scope);
 int setting_apply(const struct setting *s, void *base, const char *text, char *err, size_t err_size);
 /* The value for people; of none at all "none". Cut where it does not fit. */
 void setting_format(const struct setting *s, const void *base, char *out, size_t size);
-/* The value of a text or of files; NULL: not given. */
+/* The value of a text, of files or words; NULL: not given. */
 const char *setting_text(const struct setting *s, const void *base);
 bool setting_equal(const struct setting *s, const void *a, const void *b);
 
