@@ -7,13 +7,12 @@ import ctypes
 import hashlib
 import hmac
 import os
-import select
 import socket
 import struct
 import time
 from collections import namedtuple
 
-from harness import Failed, check, check_equal, skip
+from harness import Failed, check, check_equal, readable, skip
 
 V10, V12 = 0xFEFF, 0xFEFD
 CCS, ALERT, HANDSHAKE, DATA, CID = 20, 21, 22, 23, 25
@@ -117,13 +116,6 @@ def is_verify_request(datagram):
     return len(datagram) > 13 and datagram[0] == HANDSHAKE and datagram[13] == HELLO_VERIFY
 
 
-def readable(sock, seconds):
-    """select knows no descriptor above 1023."""
-    p = select.poll()
-    p.register(sock, select.POLLIN)
-    return bool(p.poll(seconds * 1000))
-
-
 class Peer:
     """A UDP socket that talks to the daemon and keeps account of the bytes each way."""
 
@@ -147,7 +139,7 @@ class Peer:
 
     def receive(self, timeout=None):
         left = max(0.0, self.t.until(timeout) - time.monotonic())
-        if not readable(self.sock, left):
+        if not readable([self.sock], left):
             raise Failed("no answer")
         datagram = self.sock.recv(65536)
         self.received += len(datagram)
@@ -156,7 +148,7 @@ class Peer:
     def pending(self):
         """What has arrived by now."""
         out = []
-        while readable(self.sock, 0):
+        while readable([self.sock], 0):
             out.append(self.sock.recv(65536))
             self.received += len(out[-1])
         return out
@@ -387,7 +379,7 @@ class Client(Peer):
         """Says hello until there is an answer: a listener that changes hands drops what comes meanwhile."""
         while True:
             self.send(hello(bytes(32)))
-            if readable(self.sock, 1):
+            if readable([self.sock], 1):
                 break
             check(time.monotonic() < self.t.deadline, "nobody answers")
         self.pending()
@@ -416,6 +408,12 @@ class Client(Peer):
         while not self.inbox:
             self.digest(self.receive(timeout))
         return self.inbox.pop(0)
+
+    def answer(self, timeout=None):
+        """What the next record says."""
+        kind, data = self.next(timeout)
+        check_equal(kind, DATA, "the record's type")
+        return data
 
     def ask(self, text, answer):
         self.say(text)

@@ -80,15 +80,9 @@ def client(t, d):
     return raw.Client(t, d.address, certs.psk()).connect()
 
 
-def answer(c, timeout=None):
-    kind, data = c.next(timeout)
-    check_equal(kind, raw.DATA, "the record's type")
-    return data
-
-
 def ask(c, data, timeout=None):
     c.say(data)
-    return answer(c, timeout)
+    return c.answer(timeout)
 
 
 def await_closed(c):
@@ -197,7 +191,7 @@ def _(t):
 def _(t):
     d = serve(t, program(t, "once", "import os\nos.write(1, os.read(0, 99))\nos.write(1, b'bye')\n"))
     c = client(t, d)
-    check_equal([ask(c, b"x"), answer(c)], [b"x", b"bye"], "what it said")
+    check_equal([ask(c, b"x"), c.answer()], [b"x", b"bye"], "what it said")
     await_closed(c)
     d.await_counter("session_closed_local", 1)
 
@@ -294,7 +288,7 @@ def _(t):
     before = None
     for _ in range(3):
         c.say(b"give")
-        check_equal([answer(c) for i in range(20)], [b"%d" % i for i in range(20)], "what it said")
+        check_equal([c.answer() for i in range(20)], [b"%d" % i for i in range(20)], "what it said")
         now = len(os.listdir(f"/proc/{d.pid}/fd"))
         before = before or now
         check_equal(now, before, "dtlsd's open files")
@@ -307,7 +301,7 @@ def _(t):
               "--exec-grace", "0")
     c = client(t, d)
     c.say(b"flood")
-    answer(c)
+    c.answer()
     check_equal(ask(client(t, d), b"hello"), b"hello", "the other's answer")
 
 
@@ -540,7 +534,7 @@ def _(t):
     b.say(b"crash")
     d.expect(r"warning: service dtlsd: process \d+ was ended by signal 9 \(Killed\); it is started again in 1 s")
     a.say(b"waits")
-    pid, text = answer(a).split()
+    pid, text = a.answer().split()
     check(pid != before, "it is the same process")
     check_equal(text, b"waits", "what had waited")
     check(ask(b, b"here").endswith(b" here"), "the other's answer")

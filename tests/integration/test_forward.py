@@ -33,15 +33,9 @@ def client(t, d):
     return raw.Client(t, d.address, certs.psk()).connect()
 
 
-def answer(c, timeout=None):
-    kind, data = c.next(timeout)
-    check_equal(kind, raw.DATA, "the record's type")
-    return data
-
-
 def ask(c, data):
     c.say(data)
-    check_equal(answer(c), data, "the echo")
+    check_equal(c.answer(), data, "the echo")
 
 
 def keep_asking(t, c, data=b"again"):
@@ -49,7 +43,7 @@ def keep_asking(t, c, data=b"again"):
     while True:
         c.say(data)
         try:
-            return answer(c, 0.2)
+            return c.answer(0.2)
         except Failed:
             check(time.monotonic() < t.deadline, "no answer")
 
@@ -93,7 +87,7 @@ def _(t):
         data, source = s.recvfrom(1000)
         check_equal(data, b"to nowhere in the file system", "what came")
         s.sendto(b"and back", source)
-        check_equal(answer(c), b"and back", "the answer")
+        check_equal(c.answer(), b"and back", "the answer")
 
 
 @case("records that come in one datagram are not joined, and stay in order")
@@ -115,9 +109,9 @@ def _(t):
     c = client(t, serve(t, [backend]))
     c.say("tell me")
     for p in parts:
-        check_equal(answer(c), p, "an answer")
+        check_equal(c.answer(), p, "an answer")
     backend.say(backend.take()[0][0], b"by the way")
-    check_equal(answer(c), b"by the way", "what it said unasked")
+    check_equal(c.answer(), b"by the way", "what it said unasked")
 
 
 @case("answers of one length that the kernel has joined are told apart again")
@@ -133,7 +127,7 @@ def _(t):
         return
     parts = [bytes([n]) * 100 for n in range(20)] + [b"end"]
     backend.say(source, b"".join(parts))
-    check_equal([answer(c) for _ in parts], parts, "the answers")
+    check_equal([c.answer() for _ in parts], parts, "the answers")
 
 
 @case("an answer that no record holds is counted, logged and lost as a whole; the session goes on")
@@ -144,7 +138,7 @@ def _(t):
     for size in (16385, 65507):
         c.say(str(size))
     c.say("16384")
-    check_equal(len(answer(c)), 16384, "the answer that fits")
+    check_equal(len(c.answer()), 16384, "the answer that fits")
     check_equal(d.counters()["send_too_large"], 2, "send_too_large")
     d.expect(r"warning: peer=\S+ .*handler forward: a message of 16385 bytes does not fit into a record")
 
