@@ -46,7 +46,7 @@ def parse_proxy(datagram):
 
 
 def named(t, hosts):
-    """A wrapper in which names are those of a file; None where that is not permitted."""
+    """A wrapper in which names are those of a file; where that is not permitted the case is skipped."""
     path = t.file("hosts", hosts)
     # the name must not be asked of anybody else
     switch = t.file("nsswitch.conf", "hosts: files\n")
