@@ -455,11 +455,13 @@ int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *
 	int rc = gnutls_init(out, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK |
 			     (t->any_raw ? GNUTLS_ENABLE_RAWPK : 0));
 
-	if (rc < 0)
-		return rc;
 	memset(report, 0, sizeof(*report));
-	rc = set_up(t, report, *out);
+	if (rc >= 0) {
+		rc = set_up(t, report, *out);
+		if (rc < 0)
+			gnutls_deinit(*out);
+	}
 	if (rc < 0)
-		gnutls_deinit(*out);
+		*out = NULL;
 	return rc < 0 ? rc : 0;
 }

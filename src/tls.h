@@ -51,7 +51,7 @@ const struct expiry *tls_expiry(const struct tls *t);
  * A server session, DATAGRAM | NONBLOCK, ready for prestate, transport and gnutls_handshake: GnuTLS's
  * own retransmission and MTU put out of the way (flight does both). Clears the
  * report. Takes no reference: the caller holds one on t until the session is freed. Uses the session's
- * user pointer, database pointer and handshake hook. 0, or a GnuTLS error code.
+ * user pointer, database pointer and handshake hook. 0, or a GnuTLS error code, and *out is NULL.
  */
 int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *out);
 

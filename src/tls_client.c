@@ -223,6 +223,20 @@ static int load_alpn(struct loader *l)
 	return rc < 0 ? rc : tls_trust_add(&l->trust, "alpn", l->o->alpn, strlen(l->o->alpn));
 }
 
+/* What GnuTLS takes as late as that: above all the name, which must be one that SNI can carry. */
+static int try_session(struct loader *l)
+{
+	const gnutls_datum_t none = { NULL, 0 };
+	gnutls_session_t s;
+	int rc = tls_client_session(l->tls, &none, &s);
+
+	if (rc < 0)
+		return tls_fail(&l->error, "%sserver-name: give another one than %s, for which no session can be made: %s",
+				l->o->dashes, l->tls->name, gnutls_strerror(rc));
+	gnutls_deinit(s);
+	return 0;
+}
+
 static int check_options(const struct loader *l)
 {
 	const struct tls_client_options *o = l->o;
@@ -256,6 +270,8 @@ static int load_all(struct loader *l)
 		rc = tls_trust_add(&l->trust, "to", o->to, strlen(o->to));
 	if (rc == 0)
 		rc = tls_trust_add(&l->trust, "name", l->tls->name, strlen(l->tls->name));
+	if (rc == 0)
+		rc = try_session(l);
 	return rc;
 }
 
@@ -348,11 +364,13 @@ int tls_client_session(struct tls_client *t, const gnutls_datum_t *saved, gnutls
 	/* a certificate that was given is sent, whatever issuers the server lists */
 	int rc = gnutls_init(out, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_FORCE_CLIENT_CERT);
 
+	if (rc >= 0) {
+		rc = set_up(t, saved, *out);
+		if (rc < 0)
+			gnutls_deinit(*out);
+	}
 	if (rc < 0)
-		return rc;
-	rc = set_up(t, saved, *out);
-	if (rc < 0)
-		gnutls_deinit(*out);
+		*out = NULL;
 	return rc < 0 ? rc : 0;
 }
 

@@ -41,7 +41,8 @@ const char *tls_client_name(const struct tls_client *t); /* of the server */
 
 /*
  * A client session, DATAGRAM | NONBLOCK, with GnuTLS's own retransmission and MTU put out of the way, which resumes
- * saved where that has a size. The caller holds a reference on t until it is freed. 0, or a GnuTLS error code.
+ * saved where that has a size. The caller holds a reference on t until it is freed. 0, or a GnuTLS error code, and
+ * *out is NULL.
  */
 int tls_client_session(struct tls_client *t, const gnutls_datum_t *saved, gnutls_session_t *out);
 

@@ -730,6 +730,13 @@ def _(t):
     wrong(t, f'pskpasswd = "{psk}"\nroute x {{ handler = connect }}', "handler: connect is for whole services")
 
 
+@case("a name that SNI cannot carry is found at the start")
+def _(t):
+    p = t.process([DTLSD, "--check", "--to", "127.0.0.1:1", "--server-name", "x\udcff.example", *by_ca()])
+    check_equal(p.wait(), 1, "the status")
+    p.expect("--server-name: give another one than x.*, for which no session can be made: .*UTF-8")
+
+
 @case("a unix socket that cannot be made is told of when the daemon starts")
 def _(t):
     p = t.process([DTLSD, "--to", "localhost:1", *by_ca(), "unix:/nonexistent/socket"])
