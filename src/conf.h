@@ -120,8 +120,8 @@ struct conf_service *conf_add_service(struct conf *c, const char *name, struct c
 /* The same; routes of that service which were there before may move. NULL: out of memory. */
 struct conf_route *conf_add_route(struct conf *c, struct conf_service *s, const char *name, struct conf_place place);
 /*
- * Adds what addr_parse makes of text, or a unix socket's "unix:/path", for the service. 0, or -errno with err saying what is wrong and what is
- * accepted, without the place.
+ * Adds what addr_parse makes of text, or a unix socket's "unix:/path", for the service. 0, or -errno with err saying
+ * what is wrong and what is accepted, without the place.
  */
 int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, struct conf_place place, char *err,
 		      size_t err_size);

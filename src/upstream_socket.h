@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * upstream_socket: one socket of upstream, UDP or unix datagram: how it is made, bound and connected, and what its errors mean.
+ * upstream_socket: one socket of upstream, UDP or unix datagram: how it is made, bound and connected, and what its
+ * errors mean.
  */
 #ifndef DTLSD_UPSTREAM_SOCKET_H
 #define DTLSD_UPSTREAM_SOCKET_H
