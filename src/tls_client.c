@@ -231,8 +231,8 @@ static int try_session(struct loader *l)
 	int rc = tls_client_session(l->tls, &none, &s);
 
 	if (rc < 0)
-		return tls_fail(&l->error, "%sserver-name: give another one than %s, for which no session can be made: %s",
-				l->o->dashes, l->tls->name, gnutls_strerror(rc));
+		return tls_fail(&l->error, "%sserver-name: give another one than %s, for which no session can be made: "
+				"%s", l->o->dashes, l->tls->name, gnutls_strerror(rc));
 	gnutls_deinit(s);
 	return 0;
 }
