@@ -189,8 +189,12 @@ static bool has_signed(gnutls_x509_crt_t issuer, gnutls_x509_crt_t crt)
 	       (wrong & (GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
 }
 
-/* Of several CAs of one name GnuTLS finds the first: then all are looked at. */
-static bool find_signer(const struct tls_grants *g, gnutls_x509_trust_list_t list, gnutls_x509_crt_t crt, uint64_t *hash)
+/*
+ * Of several CAs of one name GnuTLS finds the first: then all are looked at. alone: the handshake leaves no other than
+ * that, and another signature to check would cost a fifth of it.
+ */
+static bool find_signer(const struct tls_grants *g, gnutls_x509_trust_list_t list, gnutls_x509_crt_t crt, bool alone,
+			uint64_t *hash)
 {
 	gnutls_x509_trust_list_iter_t at = NULL;
 	gnutls_x509_crt_t ca;
@@ -198,7 +202,7 @@ static bool find_signer(const struct tls_grants *g, gnutls_x509_trust_list_t lis
 
 	if (gnutls_x509_trust_list_get_issuer(list, crt, &ca, 0) < 0)
 		return false;
-	if (has_signed(ca, crt))
+	if (alone || has_signed(ca, crt))
 		return hash_ca(g, ca, hash);
 	while (!found && gnutls_x509_trust_list_iter_get_ca(list, &at, &ca) >= 0) {
 		found = has_signed(ca, crt) && hash_ca(g, ca, hash);
@@ -217,12 +221,13 @@ static void put_ca(struct tls_grant *out, uint64_t hash)
 /* Each of these can vouch for it: those that have signed a certificate of the chain, and one that is trusted itself. */
 static void put_cas(const struct tls_grants *g, const gnutls_x509_crt_t *chain, unsigned count, struct tls_grant *out)
 {
+	bool alone = count == 1 && g->cas.count == 1;
 	gnutls_x509_trust_list_t list;
 	uint64_t hash;
 
 	gnutls_certificate_get_trust_list(g->certificate, &list);
 	for (unsigned i = 0; i < count; i++) {
-		if (find_signer(g, list, chain[i], &hash))
+		if (find_signer(g, list, chain[i], alone, &hash))
 			put_ca(out, hash);
 		if (hash_ca(g, chain[i], &hash) && has_hash(&g->cas, hash))
 			put_ca(out, hash);
