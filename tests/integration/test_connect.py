@@ -337,7 +337,8 @@ def _(t):
     d.expect("service dtlsd: no socket for another session: --forward-sockets are all taken")
     counters = d.counters()
     check_equal((counters["limited_sockets"], counters["connect_down"]), (1, 0), "limited_sockets and connect_down")
-    check_equal(counters["local_peers"], 2, "local_peers")
+    while d.counters()["local_peers"] != 2:  # the third one is told of in the log just before it is gone
+        check(time.monotonic() < t.deadline, "who has no socket is still counted")
     peers[0].ask(b"still in")
 
 
