@@ -12,7 +12,6 @@
 #include "log.h"
 
 #define NOTE_MS 100 /* so exact is what is known of who was heard when */
-#define UNIX_PREFIX "unix:"
 #define ACCEPTED "write 192.0.2.1:5683, [2001:db8::1]:5683, name:5683 or unix:/path, with a comma between " \
 		 "several and *WEIGHT behind one that is to get more than its share"
 
@@ -90,15 +89,11 @@ static bool add(const struct parse *p, const struct backend_addr *a, unsigned we
 static bool parse_unix(const struct parse *p, const char *path, unsigned weight)
 {
 	struct backend_addr a = { .addr = { .family = 0 } };
-	size_t len = strlen(path);
+	char why[300];
 
-	if (len < 2 || (path[0] != '/' && path[0] != '@'))
-		return fail(p, "backend \"" UNIX_PREFIX "%.120s\": an absolute path belongs there, or @name for an "
-			    "abstract address", path);
-	if (len > BACKEND_PATH_MOST)
-		return fail(p, "backend \"" UNIX_PREFIX "%.120s\": a socket's path has at most %d bytes", path,
-			    BACKEND_PATH_MOST);
-	memcpy(a.path, path, len);
+	if (unix_name_check(path, why, sizeof(why)) < 0)
+		return fail(p, "backend %s", why);
+	strcpy(a.path, path);
 	return add(p, &a, weight);
 }
 
@@ -159,8 +154,8 @@ static bool parse_one(const struct parse *p, char *text)
 		return fail(p, "a backend is missing; " ACCEPTED);
 	if (!parse_weight(p, text, &weight))
 		return false;
-	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-		return parse_unix(p, text + strlen(UNIX_PREFIX), weight);
+	if (strncmp(text, UNIX_NAME_PREFIX, strlen(UNIX_NAME_PREFIX)) == 0)
+		return parse_unix(p, text + strlen(UNIX_NAME_PREFIX), weight);
 	return parse_udp(p, text, weight);
 }
 
@@ -277,7 +272,7 @@ const char *backend_format(const struct backend_addr *a, char buf[static BACKEND
 	static_assert(BACKEND_TEXT_MAX >= ADDR_TEXT_MAX, "an address fits, too");
 	if (a->addr.family)
 		return addr_format(&a->addr, buf);
-	snprintf(buf, BACKEND_TEXT_MAX, UNIX_PREFIX "%s", a->path);
+	snprintf(buf, BACKEND_TEXT_MAX, UNIX_NAME_PREFIX "%s", a->path);
 	return buf;
 }
 

@@ -19,18 +19,18 @@
 #include <stdint.h>
 
 #include "addr.h"
+#include "unix_name.h"
 
 #define BACKEND_MOST 64
 #define BACKEND_WEIGHT_MOST 100
-#define BACKEND_PATH_MOST 107
 #define BACKEND_SILENT 5
 #define BACKEND_TRIAL_MS 1000
 #define BACKEND_PROBATION_MS 4000 /* a host that is gone is reported after three seconds */
-#define BACKEND_TEXT_MAX (BACKEND_PATH_MOST + 8)
+#define BACKEND_TEXT_MAX (UNIX_NAME_MOST + 8)
 
 struct backend_addr {
 	struct addr addr;                 /* family 0: path holds it */
-	char path[BACKEND_PATH_MOST + 1]; /* a unix datagram socket's; "@name" is in the abstract name space */
+	char path[UNIX_NAME_MOST + 1];    /* a unix datagram socket's name, as of unix_name.h */
 };
 
 /* Counted. */

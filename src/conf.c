@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNIX_PREFIX "unix:"
-#define UNIX_PATH_MOST 107
+#include "unix_name.h"
 
 struct conf_text {
 	struct conf_text *next;
@@ -95,22 +94,6 @@ static unsigned listeners_of_all(const struct conf *c)
 	return sum;
 }
 
-/* 0, or -EINVAL with err. */
-static int check_path(const char *path, char *err, size_t err_size)
-{
-	size_t len = strlen(path);
-
-	if (len < 2 || (path[0] != '/' && path[0] != '@'))
-		snprintf(err, err_size, "\"" UNIX_PREFIX "%.120s\": an absolute path belongs there, or @name for an "
-			 "abstract address", path);
-	else if (len > UNIX_PATH_MOST)
-		snprintf(err, err_size, "\"" UNIX_PREFIX "%.120s\": a socket's path has at most %d bytes", path,
-			 UNIX_PATH_MOST);
-	else
-		return 0;
-	return -EINVAL;
-}
-
 /* Each has room for so many. The number of them, or -errno with err. */
 static int find_listeners(struct conf *c, const char *text, struct conf_listener found[static CONF_LISTENERS_MOST],
 			  char *err, size_t err_size)
@@ -118,9 +101,9 @@ static int find_listeners(struct conf *c, const char *text, struct conf_listener
 	struct addr addr[CONF_LISTENERS_MOST];
 	int n;
 
-	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
-		text += strlen(UNIX_PREFIX);
-		if (check_path(text, err, err_size) < 0)
+	if (strncmp(text, UNIX_NAME_PREFIX, strlen(UNIX_NAME_PREFIX)) == 0) {
+		text += strlen(UNIX_NAME_PREFIX);
+		if (unix_name_check(text, err, err_size) < 0)
 			return -EINVAL;
 		found[0] = (struct conf_listener){ .path = conf_keep(c, text) };
 		return found[0].path ? 1 : -ENOMEM;
@@ -166,11 +149,11 @@ bool conf_same_listener(const struct conf_listener *a, const struct conf_listene
 
 const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT])
 {
-	static_assert(CONF_LISTENER_TEXT >= ADDR_TEXT_MAX && CONF_LISTENER_TEXT > sizeof(UNIX_PREFIX) + UNIX_PATH_MOST,
+	static_assert(CONF_LISTENER_TEXT >= ADDR_TEXT_MAX && CONF_LISTENER_TEXT > sizeof(UNIX_NAME_PREFIX) + UNIX_NAME_MOST,
 		      "each fits");
 	if (!l->path)
 		return addr_format(&l->addr, buf);
-	snprintf(buf, CONF_LISTENER_TEXT, UNIX_PREFIX "%s", l->path);
+	snprintf(buf, CONF_LISTENER_TEXT, UNIX_NAME_PREFIX "%s", l->path);
 	return buf;
 }
 

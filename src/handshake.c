@@ -387,7 +387,7 @@ static void answered(struct handshake *h)
 
 static enum handshake_verdict fail_unanswered(struct handshake *h, const char *why)
 {
-	char text[BACKEND_PATH_MOST + 100];
+	char text[UNIX_NAME_MOST + 100];
 
 	metric_inc(h->env->metrics, METRIC_psk_unanswered);
 	gnutls_alert_send(h->session, GNUTLS_AL_FATAL, GNUTLS_A_INTERNAL_ERROR);

@@ -63,7 +63,7 @@ void psk_source_init(struct psk_source *s, const char *path, uint32_t remember_m
 {
 	static atomic_uint_least64_t ids;
 
-	assert(strlen(path) <= BACKEND_PATH_MOST);
+	assert(strlen(path) <= UNIX_NAME_MOST);
 	*s = (struct psk_source){ .id = atomic_fetch_add(&ids, 1) + 1, .remember_ms = remember_ms };
 	strcpy(s->at.path, path);
 }

@@ -33,7 +33,7 @@ struct psk_source {
 	uint32_t remember_ms;
 };
 
-/* Fills in all; the path has at most BACKEND_PATH_MOST bytes. */
+/* Fills in all; the path has at most UNIX_NAME_MOST bytes. */
 void psk_source_init(struct psk_source *s, const char *path, uint32_t remember_ms);
 
 struct psk_key {

@@ -30,9 +30,9 @@ static int load_socket(struct tls_psk *p, struct tls_trust *t, const struct tls_
 	const char *path = o->socket;
 	struct stat st;
 
-	if (strlen(path) > BACKEND_PATH_MOST)
+	if (strlen(path) > UNIX_NAME_MOST)
 		return tls_fail(t->e, "%spsk-socket %s: the path has more than the %d bytes that a unix socket may have; "
-				"take a shorter one", o->dashes, path, BACKEND_PATH_MOST);
+				"take a shorter one", o->dashes, path, UNIX_NAME_MOST);
 	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return tls_fail(t->e, "%spsk-socket %s: this is no unix socket; name the one of the program that knows "
 				"the keys", o->dashes, path);

@@ -11,21 +11,9 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "unix_name.h"
 
 #define NAME_AT offsetof(struct sockaddr_un, sun_path)
-
-static socklen_t make_name(struct sockaddr_un *un, const char *path)
-{
-	size_t len = strnlen(path, sizeof(un->sun_path) - 1);
-
-	memset(un, 0, sizeof(*un));
-	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, path, len);
-	if (path[0] != '@')
-		return (socklen_t)(NAME_AT + len + 1);
-	un->sun_path[0] = '\0'; /* unix(7): abstract, and without a terminator */
-	return (socklen_t)(NAME_AT + len);
-}
 
 /* A socket in the file system whose program is gone. */
 static bool is_left_over(int fd, const struct sockaddr_un *un, socklen_t len)
@@ -69,7 +57,7 @@ static const char *advice_on(int err)
 int unixdgram_open(const char *path, char *err, size_t err_size)
 {
 	struct sockaddr_un un;
-	socklen_t len = make_name(&un, path);
+	socklen_t len = unix_name_to_sockaddr(path, &un);
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int rc = fd < 0 ? -errno : bind_name(fd, &un, len);
 

@@ -6,11 +6,11 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "addr.h"
 #include "udp_names.h"
+#include "unix_name.h"
 
 /* ---- what errors mean ---- */
 
@@ -54,19 +54,9 @@ bool upstream_refusal(int err)
 
 static socklen_t to_sockaddr(const struct backend_addr *a, struct sockaddr_storage *ss)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	size_t len = strlen(a->path);
-
-	static_assert(sizeof(un.sun_path) > BACKEND_PATH_MOST, "every path fits");
 	if (a->addr.family)
 		return addr_to_sockaddr(&a->addr, ss);
-	memcpy(un.sun_path, a->path, len + 1);
-	if (a->path[0] == '@')
-		un.sun_path[0] = '\0'; /* unix(7): abstract, and without a terminator */
-	else
-		len++;
-	memcpy(ss, &un, sizeof(un));
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	return unix_name_to_sockaddr(a->path, (struct sockaddr_un *)ss);
 }
 
 int upstream_connect(struct upstream_socket *s)

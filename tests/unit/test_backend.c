@@ -97,14 +97,14 @@ static void mistakes_are_told_with_what_to_write(void **state)
 
 static void a_path_or_a_list_that_is_too_long_is_refused(void **state)
 {
-	char path[5 + BACKEND_PATH_MOST + 2] = "unix:/", list[BACKEND_MOST * 16 + 32] = "192.0.2.0:1", err[300];
+	char path[5 + UNIX_NAME_MOST + 2] = "unix:/", list[BACKEND_MOST * 16 + 32] = "192.0.2.0:1", err[300];
 	struct backends *b;
 
 	(void)state;
-	memset(path + 6, 'x', BACKEND_PATH_MOST - 1);
+	memset(path + 6, 'x', UNIX_NAME_MOST - 1);
 	b = parse(path);
 	backends_unref(b);
-	path[5 + BACKEND_PATH_MOST] = 'x';
+	path[5 + UNIX_NAME_MOST] = 'x';
 	assert_null(backends_parse(path, SILENCE, err, sizeof(err)));
 	for (unsigned i = 1; i < BACKEND_MOST; i++)
 		sprintf(list + strlen(list), ",192.0.2.%u:1", i);
