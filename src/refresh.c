@@ -133,9 +133,10 @@ static bool renew(struct refresh *r, unsigned at, struct forward *f)
 	return true;
 }
 
-/* The service with what has been found. NULL: out of memory. */
-static struct service *renew_service(struct refresh *r, unsigned index, struct service *s, bool *different)
+/* The service with what has been found. */
+static struct service *renew_service(void *ctx, unsigned index, struct service *s)
 {
+	struct refresh *r = ctx;
 	struct service_route routes[CONF_ROUTES_MOST];
 	struct service_config c = s->config;
 	bool other = renew(r, place_of(index, 0), &c.forward);
@@ -146,30 +147,14 @@ static struct service *renew_service(struct refresh *r, unsigned index, struct s
 	if (!other)
 		return service_ref(s);
 	c.routes = routes;
-	*different = true;
 	return service_new(&c);
 }
 
 bool refresh_take(struct refresh *r, const struct services *s, struct services *out)
 {
-	bool different = false;
-
 	out->count = 0;
-	if (!is_finished(r))
-		return false;
-	for (unsigned i = 0; i < s->count; i++) {
-		struct service *made = renew_service(r, i, s->service[i], &different);
-
-		if (!made) {
-			log_error("out of memory: the new addresses of backends are not used");
-			services_clear(out);
-			return false;
-		}
-		out->service[out->count++] = made;
-	}
-	if (!different)
-		services_clear(out);
-	return different;
+	return is_finished(r) &&
+	       services_replace(out, s, renew_service, r, "the new addresses of backends are not used");
 }
 
 void refresh_free(struct refresh *r)

@@ -201,13 +201,42 @@ static bool load_again(const struct subject *u, struct service_config *config)
 	return config->uplink != NULL;
 }
 
-/* NULL: out of memory. */
-static struct service *renew(const struct conf *c, unsigned index, struct service *s, bool *different)
+bool services_replace(struct services *out, const struct services *before, services_renewal *renew, void *ctx,
+		      const char *lost)
 {
-	const struct subject u = { .conf = c, .service = c->services[index] };
+	bool different = false;
+
+	out->count = 0;
+	for (unsigned i = 0; i < before->count; i++) {
+		struct service *made = renew(ctx, i, before->service[i]);
+
+		if (!made) {
+			log_error("out of memory: %s", lost);
+			services_clear(out);
+			return false;
+		}
+		different |= made != before->service[i];
+		out->service[out->count++] = made;
+	}
+	if (!different)
+		services_clear(out);
+	return different;
+}
+
+struct reading {
+	const struct conf *conf;
+	const bool *changed;
+};
+
+static struct service *read_again(void *ctx, unsigned index, struct service *s)
+{
+	const struct reading *r = ctx;
+	const struct subject u = { .conf = r->conf, .service = r->conf->services[index] };
 	struct service_config config = s->config;
 	struct service *made;
 
+	if (!r->changed[index])
+		return service_ref(s);
 	if (!load_again(&u, &config)) {
 		log_warning("service %s: its files have changed and are no good: what was read before stays in force until "
 			    "they change again", config.name);
@@ -218,29 +247,14 @@ static struct service *renew(const struct conf *c, unsigned index, struct servic
 	uplink_unref(config.uplink);
 	if (made)
 		log_notice("service %s: its files have changed: new handshakes use what is in them now", config.name);
-	*different = true;
 	return made;
 }
 
 bool services_renew(struct services *out, const struct conf *c, const struct services *before, const bool *changed)
 {
-	bool different = false;
+	struct reading r = { c, changed };
 
-	out->count = 0;
-	for (unsigned i = 0; i < before->count; i++) {
-		struct service *s = before->service[i];
-		struct service *made = changed[i] ? renew(c, i, s, &different) : service_ref(s);
-
-		if (!made) {
-			log_error("out of memory: what is in changed files is not used; lower --max-sessions");
-			services_clear(out);
-			return false;
-		}
-		out->service[out->count++] = made;
-	}
-	if (!different)
-		services_clear(out);
-	return different;
+	return services_replace(out, before, read_again, &r, "what is in changed files is not used; lower --max-sessions");
 }
 
 void services_limit(const struct services *s, const struct conf *c)

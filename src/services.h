@@ -21,6 +21,11 @@ struct services {
  * not be made is in the log, with the place, the cause and what to do.
  */
 bool services_make(struct services *out, const struct conf *c, const struct services *before);
+/* What becomes of service index: itself with one more reference, or another one. NULL: out of memory. */
+typedef struct service *services_renewal(void *ctx, unsigned index, struct service *s);
+/* Each renewed. False: none is another one, or out of memory, and the log says what is lost by it; *out is empty. */
+bool services_replace(struct services *out, const struct services *before, services_renewal *renew, void *ctx,
+		      const char *lost);
 /*
  * The services whose files have changed, with what is in them now; those that it is no good for, and the others, are
  * as they were, and the log says so. c: what before was made of. False: nothing is different, or out of memory;
