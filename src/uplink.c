@@ -120,7 +120,7 @@ static void leave(struct server *s)
 
 static enum uplink_verdict ask(struct uplink *u, struct server *s, uint64_t now)
 {
-	if (s->saved.size && now - s->saved_at >= UPLINK_SAVED_MS) {
+	if (s->saved.size && now >= s->saved_at + UPLINK_SAVED_MS) {
 		leave(s);
 		s->resumption = UNKNOWN;
 	}
@@ -153,7 +153,7 @@ enum uplink_verdict uplink_may_dial(struct uplink *u, const struct addr *server,
 /* A full handshake has left another session: where the one before had been resumed, the server knows it no more. */
 static void replace(struct uplink *u, struct server *s, const gnutls_datum_t *saved, uint64_t now)
 {
-	if (s->proven && (s->forgotten == 0 || now - s->forgotten_at >= UPLINK_FORGETS_MS)) {
+	if (s->proven && (s->forgotten == 0 || now >= s->forgotten_at + UPLINK_FORGETS_MS)) {
 		s->forgotten++;
 		s->forgotten_at = now;
 		atomic_fetch_add_explicit(&u->forgetful, 1, memory_order_relaxed);

@@ -2,7 +2,8 @@
 /*
  * uplink: what the clients of a connect service share towards its servers: credentials, and of each server the session
  * that they all resume, how many handshakes are under way and how it has failed lately. Outlives reloads that do not
- * change whom they talk to. Counted; shared by the workers (mutex; asked only around handshakes).
+ * change whom they talk to. Counted; shared by the workers (mutex; asked only around handshakes), whose times may differ
+ * by a few ms.
  */
 #ifndef DTLSD_UPLINK_H
 #define DTLSD_UPLINK_H

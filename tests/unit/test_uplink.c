@@ -111,6 +111,28 @@ static void a_session_is_resumed_for_an_hour(void **state)
 	uplink_unref(u);
 }
 
+/* Each worker reads the clock for itself, and may ask with a time from before another one's answer. */
+static void a_worker_whose_clock_is_behind_resumes_all_the_same(void **state)
+{
+	struct uplink *u = make_uplink();
+	size_t size;
+
+	(void)state;
+	assert_int_equal(ask(u, &SERVER, 10, &size), UPLINK_GO);
+	end(u, "session", false, 13);
+	assert_int_equal(ask(u, &SERVER, 12, &size), UPLINK_GO);
+	assert_int_equal(size, 7);
+	end(u, "", true, 13);
+	assert_int_equal(ask(u, &SERVER, 20, &size), UPLINK_GO);
+	end(u, "another", false, 21);
+	assert_int_equal(ask(u, &SERVER, 22, &size), UPLINK_GO);
+	end(u, "", true, 22);
+	assert_int_equal(ask(u, &SERVER, 20, &size), UPLINK_GO);
+	end(u, "a third", false, 20); /* too soon after the last to be believed */
+	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
+	uplink_unref(u);
+}
+
 static void a_server_that_does_not_know_its_session_has_forgotten_the_others(void **state)
 {
 	struct uplink *u = make_uplink();
@@ -264,6 +286,7 @@ int main(void)
 		cmocka_unit_test(the_first_goes_alone_and_all_others_resume_what_it_left),
 		cmocka_unit_test(a_server_that_keeps_no_sessions_is_dialed_by_many_all_the_same),
 		cmocka_unit_test(a_session_is_resumed_for_an_hour),
+		cmocka_unit_test(a_worker_whose_clock_is_behind_resumes_all_the_same),
 		cmocka_unit_test(a_server_that_does_not_know_its_session_has_forgotten_the_others),
 		cmocka_unit_test(a_server_that_never_resumes_has_forgotten_nothing),
 		cmocka_unit_test(a_server_that_forgets_all_the_time_is_believed_now_and_then),
