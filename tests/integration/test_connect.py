@@ -25,19 +25,19 @@ class Peer:
     """A local program that sends plain datagrams."""
 
     def __init__(self, t, to):
-        self.t, self.to = t, to
+        self.t = t
         if isinstance(to, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self.socket.bind(tempfile.mktemp(prefix="peer-", dir=t.dir()))
+            self.say = lambda data: self.socket.sendto(data, to)
         else:
             self.socket = socket.socket(socket.AF_INET6 if ":" in to[0] else socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.connect(to)  # what is meant for whoever had the port before is not heard
+            self.say = self.socket.send
         t.closing(self)
 
     def close(self):
         self.socket.close()
-
-    def say(self, data):
-        self.socket.sendto(data, self.to)
 
     def hear(self, timeout=None):
         deadline = self.t.until(timeout)
