@@ -13,16 +13,7 @@
 #include <unistd.h>
 
 #include "census.h"
-
-static uint64_t seed;
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
+#include "chance.h"
 
 static struct addr ipv4(uint32_t host, uint16_t port)
 {
@@ -214,13 +205,13 @@ static void random_coming_and_going_matches_a_counter_per_address(void **state)
 	uint32_t total = 0, i, step, wave;
 
 	(void)state;
-	seed = 4711;
+	chance_seed = 4711;
 	for (wave = 0; wave < 6; wave++) {
 		for (step = 0; step < 3 * ADDRESSES; step++) {
 			/* shards grow in even waves and shrink in odd ones */
-			bool come = wave % 2 == 0 ? rnd(5) > 0 : rnd(5) == 0;
+			bool come = wave % 2 == 0 ? chance(5) > 0 : chance(5) == 0;
 
-			i = (uint32_t)rnd(ADDRESSES);
+			i = (uint32_t)chance(ADDRESSES);
 			if (come) {
 				assert_int_equal(admit(c, ipv4(i, (uint16_t)step)),
 						 count[i] < PER_ADDRESS ? CENSUS_OK : CENSUS_ADDRESS);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "chance.h"
 #include "classify.h"
 #include "wire.h"
 
@@ -34,14 +35,6 @@ static int guard_setup(void **state)
 		return -1;
 	guard_end = map + ARENA;
 	return mprotect(guard_end, page, PROT_NONE);
-}
-
-static uint64_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(seed >> 33) % n;
 }
 
 /* Builders: each appends at p and returns the end. */
@@ -509,37 +502,37 @@ static size_t random_datagram(uint8_t *buf)
 	uint8_t *p = buf;
 	uint8_t hs[400] = { 0 };
 
-	for (uint32_t n = random_below(5); n > 0; n--) {
+	for (uint32_t n = chance(5); n > 0; n--) {
 		uint8_t *end = hs;
 
-		switch (random_below(5)) {
+		switch (chance(5)) {
 		case 0:
-			p += hello_record(p, (uint8_t)random_below(33), (uint8_t)random_below(40),
-					  random_below(60));
+			p += hello_record(p, (uint8_t)chance(33), (uint8_t)chance(40),
+					  chance(60));
 			break;
 		case 1:
-			for (uint32_t m = 1 + random_below(3); m > 0; m--)
-				end = put_fragment(end, (uint8_t)random_below(21), 100, 1, random_below(90),
-						   random_below(11));
+			for (uint32_t m = 1 + chance(3); m > 0; m--)
+				end = put_fragment(end, (uint8_t)chance(21), 100, 1, chance(90),
+						   chance(11));
 			p = put_record(p, DTLS_HANDSHAKE, 0, 3, hs, (size_t)(end - hs));
 			break;
 		case 2:
-			p = put_record(p, (uint8_t)(19 + random_below(8)), 1, 3, hs, random_below(70));
+			p = put_record(p, (uint8_t)(19 + chance(8)), 1, 3, hs, chance(70));
 			break;
 		case 3:
-			p = put_record(p, (uint8_t)(19 + random_below(8)), 0, 3, "\1\1", random_below(3));
+			p = put_record(p, (uint8_t)(19 + chance(8)), 0, 3, "\1\1", chance(3));
 			break;
 		default:
-			for (uint32_t m = random_below(30); m > 0; m--)
-				*p++ = (uint8_t)random_below(256);
+			for (uint32_t m = chance(30); m > 0; m--)
+				*p++ = (uint8_t)chance(256);
 		}
 	}
 	if (p == buf)
 		return 0;
-	for (uint32_t n = random_below(4); n > 0; n--)
-		buf[random_below((uint32_t)(p - buf))] = (uint8_t)random_below(256);
-	if (random_below(4) == 0)
-		p -= random_below((uint32_t)(p - buf));
+	for (uint32_t n = chance(4); n > 0; n--)
+		buf[chance((uint32_t)(p - buf))] = (uint8_t)chance(256);
+	if (chance(4) == 0)
+		p -= chance((uint32_t)(p - buf));
 	return (size_t)(p - buf);
 }
 

@@ -10,46 +10,12 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "chance.h"
 #include "classify.h"
 #include "flight.h"
 #include "reassembly.h"
+#include "starve.h"
 #include "wire.h"
-
-static uint64_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(seed >> 33) % n;
-}
-
-/* ---- an allocator that fails when told to; sanitizers and valgrind bring their own ---- */
-
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
-static bool out_of_memory;
-
-#ifndef SANITIZED
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-
-void *calloc(size_t n, size_t size)
-{
-	return out_of_memory ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t n)
-{
-	return out_of_memory ? NULL : __libc_realloc(p, n);
-}
-#endif
 
 /* ---- what GnuTLS pushes ---- */
 
@@ -364,7 +330,7 @@ static void protected_records_leave_verbatim_and_in_order(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(finished); i++)
-		finished[i] = (uint8_t)random_below(256);
+		finished[i] = (uint8_t)chance(256);
 	put_record(expect, DTLS_HANDSHAKE, 1, 5, finished, sizeof(finished));
 	push_message(f, 0, 200);
 	assert_false(flight_has_ccs(f));
@@ -729,15 +695,15 @@ static size_t fewest(const uint32_t *lengths, unsigned messages, bool finished, 
 static void one_random_flight(struct flight *f, size_t mtu)
 {
 	uint32_t lengths[REASSEMBLY_MESSAGES];
-	unsigned messages = 1 + random_below(REASSEMBLY_MESSAGES);
-	bool finished = random_below(2);
+	unsigned messages = 1 + chance(REASSEMBLY_MESSAGES);
+	bool finished = chance(2);
 	size_t whole = 0;
 	struct peer p;
 
 	flight_begin(f);
 	for (uint16_t i = 0; i < messages; i++) {
-		lengths[i] = random_below(4) == 0 ? random_below(40000) : random_below(2000);
-		if (random_below(6) == 0)
+		lengths[i] = chance(4) == 0 ? chance(40000) : chance(2000);
+		if (chance(6) == 0)
 			lengths[i] = 0;
 		whole += lengths[i];
 	}
@@ -772,7 +738,7 @@ static void any_flight_is_put_together_again_at_any_mtu(void **state)
 	for (int i = 0; i < 100; i++) {
 		one_random_flight(f, 9000);
 		one_random_flight(f, 16384);
-		one_random_flight(f, FLIGHT_MTU_MIN + random_below(65535 - FLIGHT_MTU_MIN));
+		one_random_flight(f, FLIGHT_MTU_MIN + chance(65535 - FLIGHT_MTU_MIN));
 	}
 	flight_free(f);
 }

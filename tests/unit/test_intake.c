@@ -8,19 +8,12 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "intake.h"
 #include "reassembly.h"
 #include "wire.h"
 
 #define FIRST 1 /* message_seq of a ClientHello with a cookie */
-
-static uint64_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(seed >> 33) % n;
-}
 
 /* Message k of the client, or a part of it. */
 static enum intake_verdict part(struct intake *in, unsigned k, uint8_t type, uint32_t length, uint32_t from,
@@ -110,7 +103,7 @@ static void any_order_of_arrival_comes_out_in_order(void **state)
 
 		set_up(&in, true, false);
 		for (unsigned i = THINGS - 1; i > 0; i--) {
-			unsigned j = random_below(i + 1), t = order[i];
+			unsigned j = chance(i + 1), t = order[i];
 
 			order[i] = order[j];
 			order[j] = t;

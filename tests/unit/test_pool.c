@@ -10,17 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "chance.h"
 #include "pool.h"
-
-static uint64_t seed;
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 static void assert_all(const unsigned char *p, unsigned char byte, size_t n)
 {
@@ -43,10 +34,10 @@ static void random_use_of_size(size_t size)
 
 	assert_non_null(p);
 	for (step = 0; step < 8 * SLOTS; step++) {
-		i = rnd(SLOTS);
+		i = chance(SLOTS);
 		if (slot[i] == NULL) {
 			/* waves: rather taken in the first half of each, rather given back in the second */
-			if (step / SLOTS % 2 == 1 && rnd(4) != 0)
+			if (step / SLOTS % 2 == 1 && chance(4) != 0)
 				continue;
 			slot[i] = pool_get(p);
 			assert_non_null(slot[i]);
@@ -55,7 +46,7 @@ static void random_use_of_size(size_t size)
 			memset(slot[i], (unsigned char)(i % 255 + 1), size);
 			used++;
 		} else {
-			if (step / SLOTS % 2 == 0 && rnd(4) != 0)
+			if (step / SLOTS % 2 == 0 && chance(4) != 0)
 				continue;
 			assert_all(slot[i], (unsigned char)(i % 255 + 1), size); /* nobody else's */
 			pool_put(p, slot[i]);
@@ -81,7 +72,7 @@ static void objects_are_zeroed_aligned_and_apart(void **state)
 	size_t i;
 
 	(void)state;
-	seed = 99;
+	chance_seed = 99;
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		random_use_of_size(sizes[i]);
 }

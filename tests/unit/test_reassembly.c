@@ -9,50 +9,10 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "reassembly.h"
+#include "starve.h"
 #include "wire.h"
-
-static uint64_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(seed >> 33) % n;
-}
-
-/* ---- an allocator that fails when told to; sanitizers and valgrind bring their own ---- */
-
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
-static bool out_of_memory;
-
-#ifndef SANITIZED
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-
-void *malloc(size_t n)
-{
-	return out_of_memory ? NULL : __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return out_of_memory ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t n)
-{
-	return out_of_memory ? NULL : __libc_realloc(p, n);
-}
-#endif
 
 /* ---- messages whose bytes are known by their place ---- */
 
@@ -367,7 +327,7 @@ static void many_tiny_pieces_cannot_pass_the_bound(void **state)
 	(void)state;
 	for (uint16_t seq = 0; seq < REASSEMBLY_MESSAGES; seq++) {
 		for (uint32_t i = 0; i < 59990; i += 7) {
-			add(r, seq, 60000, i, i + 1 + random_below(6));
+			add(r, seq, 60000, i, i + 1 + chance(6));
 			assert_true(reassembly_bytes(r) <= REASSEMBLY_TOTAL_MAX);
 		}
 	}
@@ -426,31 +386,31 @@ struct story {
 /* Every message once in pieces, then overlaps and duplicates, all of it shuffled. */
 static void story_tell(struct story *s, uint32_t largest, uint32_t pieces)
 {
-	s->first = (uint16_t)random_below(100);
-	s->messages = 1 + random_below(12);
+	s->first = (uint16_t)chance(100);
+	s->messages = 1 + chance(12);
 	s->cuts = 0;
 	memset(s->came, 0, sizeof(s->came));
 	for (uint16_t m = 0; m < s->messages; m++) {
-		uint32_t length = random_below(5) == 0 ? random_below(3) : random_below(largest);
+		uint32_t length = chance(5) == 0 ? chance(3) : chance(largest);
 		uint32_t at = 0;
 
 		s->length[m] = length;
 		do {
-			uint32_t n = 1 + random_below(2 * length / pieces + 2);
+			uint32_t n = 1 + chance(2 * length / pieces + 2);
 
 			n = n > length - at ? length - at : n;
 			s->cut[s->cuts++] = (struct cut){ m, at, at + n };
 			at += n;
 		} while (at < length);
-		for (uint32_t n = random_below(10); n > 0; n--) {
-			uint32_t start = random_below(length + 1);
+		for (uint32_t n = chance(10); n > 0; n--) {
+			uint32_t start = chance(length + 1);
 
-			at = start + random_below(length - start + 1);
+			at = start + chance(length - start + 1);
 			s->cut[s->cuts++] = (struct cut){ m, start, at };
 		}
 	}
 	for (size_t i = s->cuts - 1; i > 0; i--) {
-		size_t j = random_below((uint32_t)i + 1);
+		size_t j = chance((uint32_t)i + 1);
 		struct cut swap = s->cut[i];
 
 		s->cut[i] = s->cut[j];
@@ -514,11 +474,11 @@ static void any_order_gives_the_messages_back(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4000; i++) {
-		story_tell(&s, 600, 1 + random_below(40));
+		story_tell(&s, 600, 1 + chance(40));
 		story_play(&s);
 	}
 	for (int i = 0; i < 200; i++) {
-		story_tell(&s, 7000, 1 + random_below(30));
+		story_tell(&s, 7000, 1 + chance(30));
 		story_play(&s);
 	}
 }

@@ -15,24 +15,17 @@
 #include <nettle/chacha-poly1305.h>
 #include <nettle/gcm.h>
 
+#include "chance.h"
 #include "record.h"
 
 #define CIPHERS (RECORD_AES_256_CCM_8 + 1)
 #define FOR_EACH_CIPHER(c) for (int c = RECORD_AES_128_GCM; c < CIPHERS; c++)
 #define WIRE_MAX (DTLS_PLAINTEXT_MAX + RECORD_OVERHEAD_MAX)
 
-static uint64_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(seed >> 33) % n;
-}
-
 static void fill(void *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		((uint8_t *)p)[i] = (uint8_t)random_below(256);
+		((uint8_t *)p)[i] = (uint8_t)chance(256);
 }
 
 /* ---- nettle's plain AEADs, to hold the module against ---- */
@@ -258,8 +251,8 @@ static void records_are_what_the_rfcs_say(void **state)
 		ends_new(&e, c);
 		for (size_t i = 0; i < sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
 			size_t len = LENGTHS[i];
-			uint64_t seq = EPOCH_1 << random_below(3) | random_below(1000) << random_below(30);
-			uint8_t type = (uint8_t)(20 + random_below(4));
+			uint64_t seq = EPOCH_1 << chance(3) | chance(1000) << chance(30);
+			uint8_t type = (uint8_t)(20 + chance(4));
 			size_t n;
 
 			fill(plain, len);
@@ -494,8 +487,8 @@ static void the_window_agrees_with_a_list_of_all_that_came(void **state)
 	ends_new(&e, RECORD_CHACHA20_POLY1305);
 	seen[0] = true;
 	for (int i = 0; i < 20000; i++) {
-		uint64_t spread = random_below(50) == 0 ? 300 : 70;
-		uint64_t seq = top + random_below((uint32_t)spread);
+		uint64_t spread = chance(50) == 0 ? 300 : 70;
+		uint64_t seq = top + chance((uint32_t)spread);
 		bool newest;
 		bool fresh;
 		ssize_t rc;
@@ -696,7 +689,7 @@ static void sessions_share_few_entries_and_never_keys(void **state)
 			for (int i = 0; i < 3; i++)
 				ends_open(&e[i], mixes[m][i], EPOCH_1 | 1, EPOCH_1 | 1);
 			for (uint64_t seq = 1; seq < 60; seq++) {
-				uint32_t i = seq % 2 ? (uint32_t)(seq / 2 % 3) : random_below(3);
+				uint32_t i = seq % 2 ? (uint32_t)(seq / 2 % 3) : chance(3);
 
 				check_both_ways(&e[i], mixes[m][i], cache, seq);
 			}

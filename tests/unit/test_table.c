@@ -10,18 +10,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "chance.h"
 #include "table.h"
 
 static const struct siphash_key key = { 1, 2 };
-static uint64_t seed;
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 struct item {
 	struct table_node node;
@@ -121,17 +113,17 @@ static void random_growth_and_shrinking_match_a_flag_per_flow(void **state)
 	unsigned wave, step, i;
 
 	(void)state;
-	seed = 42;
+	chance_seed = 42;
 	for (wave = 0; wave < 10; wave++) {
 		/* odd waves empty the table, even ones fill it; each stops somewhere in a resize */
 		for (step = 0; step < MANY; step++) {
-			i = (unsigned)rnd(MANY);
-			if (items[i].in && (wave % 2 == 1 || rnd(8) == 0))
+			i = (unsigned)chance(MANY);
+			if (items[i].in && (wave % 2 == 1 || chance(8) == 0))
 				take(t, &items[i]);
-			else if (!items[i].in && (wave % 2 == 0 || rnd(16) == 0))
+			else if (!items[i].in && (wave % 2 == 0 || chance(16) == 0))
 				put(t, &items[i]);
 			if (step % 97 == 0) {
-				i = (unsigned)rnd(MANY);
+				i = (unsigned)chance(MANY);
 				assert_ptr_equal(table_find(t, &items[i].node.flow),
 						 items[i].in ? &items[i].node : NULL);
 			}
@@ -216,7 +208,7 @@ static void a_walk_misses_nobody_who_stays_while_the_table_resizes(void **state)
 	unsigned round;
 
 	(void)state;
-	seed = 7;
+	chance_seed = 7;
 	for (round = 0; round < 8; round++) {
 		struct table *t = table_new(&key);
 		uint64_t cursor = 0;
@@ -231,9 +223,9 @@ static void a_walk_misses_nobody_who_stays_while_the_table_resizes(void **state)
 		do {
 			size_t visited = 0;
 
-			more = table_walk(t, &cursor, rnd(20) + 1, seen, &visited);
+			more = table_walk(t, &cursor, chance(20) + 1, seen, &visited);
 			for (i = 0; i < (grow ? 800 : 200); i++) { /* others come, or go */
-				struct item *other = &items[stay + rnd(MANY - stay)];
+				struct item *other = &items[stay + chance(MANY - stay)];
 
 				if (grow && !other->in)
 					put(t, other);

@@ -8,17 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chance.h"
 #include "wheel.h"
-
-static uint64_t seed;
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 static uint64_t tick_up(uint64_t ms)
 {
@@ -293,12 +284,12 @@ static void model_cancel(struct model *s, struct model_timer *m)
 
 static uint64_t model_expiry(struct model *s)
 {
-	switch (rnd(5)) {
-	case 0: return s->now - rnd(s->now + 1); /* past */
-	case 1: return s->now + rnd(40);
-	case 2: return s->now + rnd(5000);
-	case 3: return s->now + rnd(200000); /* beyond a turn */
-	default: return s->now + rnd(UINT64_C(1) << 40);
+	switch (chance(5)) {
+	case 0: return s->now - chance(s->now + 1); /* past */
+	case 1: return s->now + chance(40);
+	case 2: return s->now + chance(5000);
+	case 3: return s->now + chance(200000); /* beyond a turn */
+	default: return s->now + chance(UINT64_C(1) << 40);
 	}
 }
 
@@ -314,15 +305,15 @@ static void model_fire(void *ctx, struct timer *t)
 	m->armed = false;
 	s->armed--;
 	s->fired++;
-	for (i = (unsigned)rnd(4); i > 0; i--) {
-		struct model_timer *other = &s->m[rnd(MODEL_TIMERS)];
+	for (i = (unsigned)chance(4); i > 0; i--) {
+		struct model_timer *other = &s->m[chance(MODEL_TIMERS)];
 
-		if (rnd(2) == 0)
+		if (chance(2) == 0)
 			model_cancel(s, other);
 		else
 			model_set(s, other, model_expiry(s));
 	}
-	if (rnd(4) == 0)
+	if (chance(4) == 0)
 		model_set(s, m, model_expiry(s));
 }
 
@@ -358,26 +349,26 @@ static void random_sequences_match_a_naive_model(void **state)
 
 	(void)state;
 	for (trial = 1; trial <= 60; trial++) {
-		seed = trial * UINT64_C(0x9e3779b97f4a7c15);
+		chance_seed = trial * UINT64_C(0x9e3779b97f4a7c15);
 		memset(&s, 0, sizeof(s));
-		s.now = rnd(1000000);
+		s.now = chance(1000000);
 		wheel_init(&s.w, s.now);
 		for (step = 0; step < 300; step++) {
-			for (i = (unsigned)rnd(20); i > 0; i--) {
-				struct model_timer *m = &s.m[rnd(MODEL_TIMERS)];
+			for (i = (unsigned)chance(20); i > 0; i--) {
+				struct model_timer *m = &s.m[chance(MODEL_TIMERS)];
 
-				if (rnd(4) == 0)
+				if (chance(4) == 0)
 					model_cancel(&s, m);
 				else
 					model_set(&s, m, model_expiry(&s));
 			}
-			switch (rnd(8)) {
+			switch (chance(8)) {
 			case 0: break;                                /* time stands still */
-			case 1: s.now += rnd(100000); break;          /* more than a turn */
-			case 2: s.now += rnd(UINT64_C(1) << 41); break; /* a jump */
-			default: s.now += rnd(100); break;
+			case 1: s.now += chance(100000); break;          /* more than a turn */
+			case 2: s.now += chance(UINT64_C(1) << 41); break; /* a jump */
+			default: s.now += chance(100); break;
 			}
-			budget = rnd(3) == 0 ? (unsigned)rnd(10) + 1 : 100000;
+			budget = chance(3) == 0 ? (unsigned)chance(10) + 1 : 100000;
 			s.round++;
 			s.fired = 0;
 			s.running = true;
