@@ -322,6 +322,14 @@ class Client(Peer):
     def hello_with_cookie(self, pieces=None):
         return self.message(CLIENT_HELLO, hello_body(self.random, self.cookie), pieces)
 
+    def get_flight(self):
+        """All up to the server's first flight. The hello that it answers."""
+        self.get_cookie()
+        hello = self.hello_with_cookie()[0]
+        self.send(hello)
+        self.take_flight(SERVER_HELLO_DONE)
+        return hello
+
     def take_flight(self, until):
         """Reads the server's plaintext flight until the message of a type is complete."""
         while until not in self.server_messages:

@@ -246,10 +246,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    datagram = c.hello_with_cookie()[0]
-    c.send(datagram)
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    datagram = c.get_flight()
     random = c.server_messages[raw.SERVER_HELLO].body
     c.send(datagram)
     raw.fence(t, d)
@@ -369,9 +366,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     flight = c.final()
     c.say("echo early")
     raw.fence(t, d)
@@ -385,9 +380,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     flight = c.final()
     early = [c.seal(raw.DATA, f"echo {n}\n".encode()) for n in range(3)]
     # the first Finished is lost, and one of the records comes only after the second
@@ -535,10 +528,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    datagram = c.hello_with_cookie()[0]
-    c.send(datagram)
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    datagram = c.get_flight()
     c.send(b"".join(c.final()))
     c.take_finish()
     c.alive()
@@ -554,9 +544,7 @@ def _(t):
     old = client(t, d).connect()
     for _ in range(3):  # restarts that get no further than the server's flight
         half = restarted(t, old)
-        half.get_cookie()
-        half.send(half.hello_with_cookie()[0])
-        half.take_flight(raw.SERVER_HELLO_DONE)
+        half.get_flight()
     old.alive()
     new = restarted(t, old)
     new.connect()
@@ -571,9 +559,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     body = bytes(40)
     for n, forged in enumerate([
             raw.record(raw.DATA, b"ping\n"), b"\x16\xfe\xfd", os.urandom(200),
@@ -597,9 +583,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     flight = c.final()
     message = flight[0][13:]
     body, seq = message[12:], struct.unpack("!H", message[4:6])[0]
@@ -615,9 +599,7 @@ def _(t):
 def _(t):
     d = serve(t)
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     c.send(raw.alert(2, 48, seq=c.record_seq))
     d.expect(r"handshake failed: .*alert.*48|handshake failed: .*unknown.*", timeout=10)
     check_equal(d.counters()["handshake_failed"], 1, "failed")

@@ -87,9 +87,7 @@ def _(t):
 def psk_refused(t, psk, cause):
     d = t.daemon(*certs.psk_options())
     c = raw.Client(t, d.address, psk)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     began = time.monotonic()
     c.send(b"".join(c.final()))
     got = alert_of(c)
@@ -171,9 +169,7 @@ def _(t):
 def _(t):
     d = t.daemon(*certs.psk_options(), "--handshake-timeout", "2")
     c = raw.Client(t, d.address, certs.psk())
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
         before = [line for line in f if line.startswith("VmSize")][0]
     for offset in range(0, 60):
@@ -190,9 +186,7 @@ def _(t):
 def _(t):
     d = t.daemon(*certs.server_options(), *certs.psk_options(), "--handshake-timeout", "1")
     c = raw.Client(t, d.address, certs.psk())
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     one_line(d, "timed out")
 
 

@@ -46,9 +46,7 @@ def _(t):
 def half_open(t, d, source=None):
     """A client that has been admitted and has the server's flight."""
     c = client(t, d, source)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     return c
 
 
@@ -154,9 +152,7 @@ def _(t):
 def _(t):
     d = serve(t, "--max-sessions-per-address", "1", "--handshake-timeout", "1")
     half = client(t, d, ("127.0.0.7", 0))
-    half.get_cookie()
-    half.send(half.hello_with_cookie()[0])
-    half.take_flight(raw.SERVER_HELLO_DONE)
+    half.get_flight()
     refused(t, d, ("127.0.0.7", 0))
     d.await_counter("handshake_timeout", 1)
     client(t, d, ("127.0.0.7", 0)).connect().alive()
@@ -220,9 +216,7 @@ def _(t):
 def _(t):
     d = serve(t, "--handshake-timeout", "1")
     c = client(t, d)
-    c.get_cookie()
-    c.send(c.hello_with_cookie()[0])
-    c.take_flight(raw.SERVER_HELLO_DONE)
+    c.get_flight()
     now = d.await_counter("handshake_timeout", 1)
     check_equal(now["handshake_failed"], 1, "failed")
     d.expect(r"peer=127\.0\.0\.1:\d+ .*handshake failed: timed out")
