@@ -90,7 +90,7 @@ static bool none_is_idle(const struct subject *u)
 			continue;
 		snprintf(text, sizeof(text), "%s%s is of no use without %s%s: give it that, or leave this one out",
 			 dashes, s->name, dashes, owners[owner].setting);
-		subject_complain(u, s->name, text);
+		subject_complain(u, text);
 		return false;
 	}
 	return true;
@@ -113,7 +113,7 @@ const struct handler *answer_handler(const struct subject *u)
 	if (!h)
 		snprintf(text, sizeof(text), "%shandler: there is no handler '%.100s'; dtlsd --help lists them",
 			 subject_dashes(u), a->handler);
-	subject_complain(u, "handler", text);
+	subject_complain(u, text);
 	return NULL;
 }
 
@@ -147,7 +147,7 @@ bool answer_sources(const struct subject *u, struct sources *out)
 	if (err == 0)
 		return true;
 	snprintf(text, sizeof(text), "%sforward-source: %s", subject_dashes(u), why);
-	subject_complain(u, "forward-source", text);
+	subject_complain(u, text);
 	return false;
 }
 
@@ -175,7 +175,7 @@ bool answer_elsewhere(const struct subject *u, const char *setting, const struct
 			continue;
 		snprintf(text, sizeof(text), "%s%s: %s is where the service itself listens: name the server that is "
 			 "meant", subject_dashes(u), setting, backend_format(a, where));
-		subject_complain(u, setting, text);
+		subject_complain(u, text);
 		return false;
 	}
 	return true;
@@ -195,7 +195,7 @@ bool answer_forward(const struct subject *u, const struct forward *before, struc
 	out->backends = backends_parse(a->forward, a->forward_silence * UINT64_C(1000), why, sizeof(why));
 	if (!out->backends) {
 		snprintf(text, sizeof(text), "%sforward: %s", subject_dashes(u), why);
-		subject_complain(u, "forward", text);
+		subject_complain(u, text);
 		return false;
 	}
 	if (before && before->backends)
@@ -232,7 +232,7 @@ bool answer_exec(const struct subject *u, struct exec *before, struct exec **out
 		return true;
 	*out = exec_new(&o, u->crew, why, sizeof(why));
 	if (!*out) {
-		subject_complain(u, "command", why);
+		subject_complain(u, why);
 		return false;
 	}
 	if (before && exec_same(before, *out)) {

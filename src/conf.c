@@ -163,6 +163,14 @@ bool conf_connects(const struct conf_service *s)
 				     (s->to && strcmp(s->answer.handler, "command") == 0));
 }
 
+enum log_level conf_log_level(const struct conf *c)
+{
+	int level = (int)c->log_level + (int)c->verbose - (int)c->quiet;
+
+	level = level < LOG_ERROR_ ? LOG_ERROR_ : level > LOG_DEBUG_ ? LOG_DEBUG_ : level;
+	return (enum log_level)level;
+}
+
 const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT])
 {
 	buf[0] = '\0';

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "addr.h"
+#include "log.h"
 
 #define CONF_PORT 4433
 #define CONF_WORKERS_MOST 256
@@ -133,6 +134,9 @@ bool conf_same_listener(const struct conf_listener *a, const struct conf_listene
 const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT]);
 /* Plain datagrams come in there, and leave as a DTLS client's: the handler is connect, or none is named beside to. */
 bool conf_connects(const struct conf_service *s);
+
+/* Of the file and the command line together. */
+enum log_level conf_log_level(const struct conf *c);
 
 /* "FILE:LINE: ", or "" on the command line; returns buf. */
 const char *conf_place_text(const struct conf_place *p, char buf[static CONF_PLACE_TEXT]);

@@ -45,9 +45,11 @@ static int fail(const struct load *l, int rc, const struct conf_place *place, co
 
 static int fail_file(const struct load *l, const struct file *f, int error)
 {
-	return fail(l, -error, &f->place,
-		    "%s: cannot read the configuration: %s; check the path and that dtlsd's user may read it",
-		    f->path, strerror(error));
+	const char *advice = error == EISDIR ? "name a file; to read all of a directory, include it there" :
+			     error == EFBIG ? "it may have 1 MiB: is it the right one?" :
+			     "check the path and that dtlsd's user may read it";
+
+	return fail(l, -error, &f->place, "%s: cannot read the configuration: %s; %s", f->path, strerror(error), advice);
 }
 
 /* ---- which files ---- */

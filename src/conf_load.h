@@ -11,7 +11,7 @@
 
 #include "conf.h"
 
-#define CONF_LOAD_SIZE_MOST (1 << 20) /* bytes of one file */
+#define CONF_LOAD_SIZE_MOST (1 << 20) /* bytes of one file, as the message says */
 #define CONF_LOAD_FILES_MOST 1000
 
 /* Adds to c, which has its presets. 0, or -errno with err saying "FILE:LINE: what, and what to do". */

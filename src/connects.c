@@ -8,20 +8,19 @@
 #include "tls_client.h"
 #include "uplink.h"
 
-__attribute__((format(printf, 3, 4)))
-static bool fail(struct connects_error *e, const char *setting, const char *fmt, ...)
+__attribute__((format(printf, 2, 3)))
+static bool fail(char *err, const char *fmt, ...)
 {
 	va_list ap;
 
-	e->setting = setting;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	vsnprintf(err, CONNECTS_ERROR, fmt, ap);
 	va_end(ap);
 	return false;
 }
 
 /* Settings that mean something to servers only. */
-static bool check_unused(const struct conf_service *c, const char *dashes, struct connects_error *e)
+static bool check_unused(const struct conf_service *c, const char *dashes, char err[static CONNECTS_ERROR])
 {
 	const struct {
 		const char *name;
@@ -41,31 +40,31 @@ static bool check_unused(const struct conf_service *c, const char *dashes, struc
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
 		if (unused[i].given)
-			return fail(e, unused[i].name, "%s%s is of no use to a client, which a service with %sto is: "
+			return fail(err, "%s%s is of no use to a client, which a service with %sto is: "
 				    "leave one of them out", dashes, unused[i].name, dashes);
 	if (c->route_count > 0)
-		return fail(e, NULL, "routes are for the clients of a server, and a service with %sto is a client: leave "
+		return fail(err, "routes are for the clients of a server, and a service with %sto is a client: leave "
 			    "them out", dashes);
 	return true;
 }
 
 static bool find_servers(const struct conf_service *c, const char *dashes, struct backends **out,
-			 struct connects_error *e)
+			 char err[static CONNECTS_ERROR])
 {
 	char why[300];
 
 	*out = backends_parse(c->to, 0, why, sizeof(why));
 	if (!*out)
-		return fail(e, "to", "%sto: %s", dashes, why);
+		return fail(err, "%sto: %s", dashes, why);
 	for (unsigned i = 0; i < backends_count(*out); i++)
 		if (!backends_addr(*out, i)->addr.family)
-			return fail(e, "to", "%sto: DTLS is spoken over UDP: give HOST:PORT instead of a unix socket",
+			return fail(err, "%sto: DTLS is spoken over UDP: give HOST:PORT instead of a unix socket",
 				    dashes);
 	return true;
 }
 
 struct uplink *connects_uplink(const struct conf_service *c, const char *dashes, struct uplink *before,
-			       struct connects_error *e)
+			       char err[static CONNECTS_ERROR])
 {
 	const struct tls_client_options o = {
 		.to = c->to,
@@ -81,10 +80,9 @@ struct uplink *connects_uplink(const struct conf_service *c, const char *dashes,
 		.alpn = c->alpn,
 		.dashes = dashes,
 	};
-	struct tls_client *tls = tls_client_load(&o, e->text, sizeof(e->text));
+	struct tls_client *tls = tls_client_load(&o, err, CONNECTS_ERROR);
 	struct uplink *u;
 
-	e->setting = NULL;
 	if (!tls)
 		return NULL;
 	if (before && tls_client_same(uplink_tls(before), tls))
@@ -93,32 +91,32 @@ struct uplink *connects_uplink(const struct conf_service *c, const char *dashes,
 		u = uplink_new(tls);
 	tls_client_unref(tls);
 	if (!u)
-		fail(e, NULL, "out of memory");
+		fail(err, "out of memory");
 	return u;
 }
 
 bool connects_make(const struct conf_service *c, const char *dashes, const struct service_config *before,
-		   struct service_config *out, struct connects_error *e)
+		   struct service_config *out, char err[static CONNECTS_ERROR])
 {
 	if (!c->to)
-		return fail(e, "handler", "%shandler: connect needs a server, as: %sto %s\"192.0.2.1:4433\"", dashes,
+		return fail(err, "%shandler: connect needs a server, as: %sto %s\"192.0.2.1:4433\"", dashes,
 			    dashes, *dashes ? "" : "= ");
-	if (!check_unused(c, dashes, e) || !find_servers(c, dashes, &out->forward.backends, e))
+	if (!check_unused(c, dashes, err) || !find_servers(c, dashes, &out->forward.backends, err))
 		return false;
 	out->silence_ms = c->connect_silence * UINT64_C(1000);
-	out->uplink = connects_uplink(c, dashes, before ? before->uplink : NULL, e);
+	out->uplink = connects_uplink(c, dashes, before ? before->uplink : NULL, err);
 	return out->uplink != NULL;
 }
 
-bool connects_none(const struct conf_service *c, const char *dashes, struct connects_error *e)
+bool connects_none(const struct conf_service *c, const char *dashes, char err[static CONNECTS_ERROR])
 {
 	const char *name = c->server_name ? "server-name" : "psk-identity";
 
 	if (c->to)
-		return fail(e, "to", "%sto is given, which makes a service a client, and %shandler %s, which serves: "
+		return fail(err, "%sto is given, which makes a service a client, and %shandler %s, which serves: "
 			    "leave one of them out", dashes, dashes, c->answer.handler);
 	if (c->server_name || c->psk_identity)
-		return fail(e, name, "%s%s is for clients: give %sto, the server, too, or leave it out", dashes, name,
+		return fail(err, "%s%s is for clients: give %sto, the server, too, or leave it out", dashes, name,
 			    dashes);
 	return true;
 }

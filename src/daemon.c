@@ -11,6 +11,7 @@
 
 #include <ev.h>
 
+#include "check.h"
 #include "clock.h"
 #include "conf_diff.h"
 #include "log.h"
@@ -164,14 +165,6 @@ static void announce(const struct plant *p, const struct change *c)
 	}
 }
 
-static enum log_level level_of(const struct conf *c)
-{
-	int level = (int)c->log_level + (int)c->verbose - (int)c->quiet;
-
-	level = level < LOG_ERROR_ ? LOG_ERROR_ : level > LOG_DEBUG_ ? LOG_DEBUG_ : level;
-	return (enum log_level)level;
-}
-
 /* ---- boot ---- */
 
 static void worker_is_done(void *ctx)
@@ -201,16 +194,11 @@ static void change_is_settled(void *ctx, unsigned changes)
 /* A file keeps it over a restart: clients between their two hellos do not notice. */
 static bool cookie_secret(const struct conf *o, uint8_t master[static COOKIE_MASTER_SIZE])
 {
-	char err[512];
 	int rc;
 
 	static_assert(SECRET_SIZE == COOKIE_MASTER_SIZE, "a secret is what cookie keys are derived from");
-	if (o->cookie_secret) {
-		rc = secret_load(o->cookie_secret, master, err, sizeof(err));
-		if (rc < 0)
-			log_error("%s", err);
-		return rc == 0;
-	}
+	if (o->cookie_secret)
+		return check_secret(o, master);
 	rc = secret_random(master);
 	if (rc < 0)
 		log_error("no random numbers from the system: %s", strerror(-rc));
@@ -295,7 +283,7 @@ static bool reload(struct daemon *d)
 	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);
 	follow_files(d, &c);
-	log_set_level(level_of(d->plant.conf));
+	log_set_level(conf_log_level(d->plant.conf));
 	return true;
 }
 
@@ -535,7 +523,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	process_limit_heaps();
 	process_fill_streams();
 	/* until it serves, a daemon complains where it was started */
-	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, level_of(conf), "dtlsd");
+	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, conf_log_level(conf), "dtlsd");
 	if (background)
 		ready_fd = process_background();
 	/* from here: nothing is loaded, and nothing but the streams is open */
@@ -545,7 +533,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	ready = err == 0 && boot(&d, &c);
 	if (ready) {
 		if (background)
-			log_open(LOG_TO_SYSLOG, level_of(conf), "dtlsd");
+			log_open(LOG_TO_SYSLOG, conf_log_level(conf), "dtlsd");
 		process_leave_terminal(ready_fd);
 		announce(&d.plant, &c);
 		notify_manager("READY=1");
@@ -555,18 +543,4 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	if (ready)
 		log_notice("stopped");
 	return ready ? 0 : 1;
-}
-
-int daemon_check(struct conf *conf)
-{
-	struct services none = { .count = 0 }, made;
-	bool well;
-
-	log_open(LOG_TO_STDERR, level_of(conf), "dtlsd");
-	well = services_make(&made, conf, &none);
-	if (well)
-		log_notice("all is well: %u service%s", made.count, made.count == 1 ? "" : "s");
-	services_clear(&made);
-	conf_free(conf);
-	return well ? 0 : 1;
 }

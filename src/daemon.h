@@ -12,7 +12,5 @@
  * The exit status of the process: 0, or 1 when it could not start.
  */
 int daemon_run(int argc, char *argv[], struct conf *conf);
-/* Loads all that it names, says whether it is well and frees it. The exit status: 0 or 1. */
-int daemon_check(struct conf *conf);
 
 #endif

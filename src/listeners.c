@@ -12,6 +12,7 @@
 #include "steer.h"
 #include "udp.h"
 #include "unixdgram.h"
+#include "upstream_socket.h"
 
 #define SOCKET_BUFFER (4 * 1024 * 1024)
 
@@ -180,6 +181,30 @@ static int place_address(struct listeners *l, const struct conf_listener *c, boo
 	if (rc < 0)
 		snprintf(err, err_size, "%s%s", conf_place_text(&c->place, where), why);
 	return rc < 0 ? rc : found;
+}
+
+/* With the port left open, as dtlsd may be serving it. */
+static int check_address(const struct conf_listener *c, char *err, size_t err_size)
+{
+	struct addr any = c->addr;
+	int rc;
+
+	any.port = 0;
+	rc = c->path ? 0 : upstream_try_source(&any);
+	if (rc == 0 || rc == -EADDRNOTAVAIL) /* no port is free */
+		return 0;
+	return no_place(c, rc, rc == -ENXIO ? "this machine has no such address (\"ip address\" shows those it has)" :
+			strerror(-rc), err, err_size);
+}
+
+int listeners_check(const struct conf *c, char *err, size_t err_size)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < c->service_count && rc == 0; i++)
+		for (unsigned j = 0; j < c->services[i]->listener_count && rc == 0; j++)
+			rc = check_address(&c->services[i]->listeners[j], err, err_size);
+	return rc;
 }
 
 int listeners_plan(struct listeners *l, const struct conf *c, int service[static LISTENERS_MOST], char *err,

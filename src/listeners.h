@@ -25,6 +25,8 @@ void listeners_free(struct listeners *l); /* closes all; after the workers have 
  */
 int listeners_plan(struct listeners *l, const struct conf *c, int service[static LISTENERS_MOST], char *err,
 		   size_t err_size);
+/* Whether this machine has the addresses of c, without opening a port. 0, or -errno with err as above. */
+int listeners_check(const struct conf *c, char *err, size_t err_size);
 void listeners_undo(struct listeners *l);   /* closes what the plan opened */
 void listeners_commit(struct listeners *l); /* or keeps it, and takes away what was not in it */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "daemon.h"
 #include "log.h"
 #include "options.h"
@@ -19,7 +20,7 @@ int main(int argc, char *argv[])
 
 	switch (options_parse(&conf, argc, argv, err, sizeof(err))) {
 	case OPTIONS_RUN:
-		return conf->check ? daemon_check(conf) : daemon_run(argc, argv, conf);
+		return conf->check ? check_run(conf) : daemon_run(argc, argv, conf);
 	case OPTIONS_HELP:
 		options_help(stdout);
 		return 0;

@@ -24,7 +24,7 @@ int secret_random(uint8_t out[static SECRET_SIZE])
 
 static int complain(char *err, size_t err_size, int error, const char *path, const char *advice)
 {
-	snprintf(err, err_size, "--cookie-secret %s: %s; %s", path, strerror(error), advice);
+	snprintf(err, err_size, "cookie-secret %s: %s; %s", path, strerror(error), advice);
 	return -error;
 }
 
@@ -75,19 +75,19 @@ static int check_file(int fd, const char *path, char *err, size_t err_size)
 	if (fstat(fd, &st) < 0)
 		return complain(err, err_size, errno, path, "name another file");
 	if (!S_ISREG(st.st_mode)) {
-		snprintf(err, err_size, "--cookie-secret %s: is not a regular file", path);
+		snprintf(err, err_size, "cookie-secret %s: is not a regular file", path);
 		return -EINVAL;
 	}
 	if (st.st_uid != geteuid() && st.st_uid != 0) {
 		snprintf(err, err_size,
-			 "--cookie-secret %s: belongs to user %u, not to dtlsd's user %u or root; "
+			 "cookie-secret %s: belongs to user %u, not to dtlsd's user %u or root; "
 			 "remove it and dtlsd makes a new one",
 			 path, (unsigned)st.st_uid, (unsigned)geteuid());
 		return -EPERM;
 	}
 	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
 		snprintf(err, err_size,
-			 "--cookie-secret %s: others may read or write it (mode %04o); "
+			 "cookie-secret %s: others may read or write it (mode %04o); "
 			 "if nobody has, chmod 600 it, else remove it and dtlsd makes a new one",
 			 path, (unsigned)(st.st_mode & 07777));
 		return -EPERM;
@@ -126,7 +126,7 @@ static int take(int fd, const char *path, uint8_t out[static SECRET_SIZE], char 
 		complain(err, err_size, -rc, path, "name another file");
 	} else if (len < SECRET_LEAST || len > SECRET_MOST) {
 		snprintf(err, err_size,
-			 "--cookie-secret %s: holds %s%zu bytes, not %d to %d; remove it and dtlsd makes a new one",
+			 "cookie-secret %s: holds %s%zu bytes, not %d to %d; remove it and dtlsd makes a new one",
 			 path, len > SECRET_MOST ? "at least " : "", len, SECRET_LEAST, SECRET_MOST);
 		rc = -EINVAL;
 	} else {

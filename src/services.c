@@ -62,7 +62,7 @@ static struct tls *load(const struct subject *u, struct tls_shared *shared)
 
 	tls = tls_load(&o, shared, err, sizeof(err));
 	if (!tls)
-		subject_complain(u, NULL, err);
+		subject_complain(u, err);
 	return tls;
 }
 
@@ -89,7 +89,7 @@ static struct service *make_with(const struct subject *u, struct standing *stand
 	if (config.tls)
 		s = service_new(&config);
 	if (config.tls && !s)
-		subject_complain(u, NULL, "out of memory");
+		subject_complain(u, "out of memory");
 	tls_unref(config.tls);
 	backends_unref(config.forward.backends);
 	exec_unref(config.exec);
@@ -108,16 +108,16 @@ static struct service *make_client(const struct subject *u, const struct service
 		.handshake_timeout_ms = c->handshake_timeout * UINT64_C(1000),
 		.mtu = c->mtu,
 	};
-	struct connects_error e;
+	char err[CONNECTS_ERROR];
 	struct service *s = NULL;
 
-	if (!connects_make(c, subject_dashes(u), old, &config, &e)) {
-		subject_complain(u, e.setting, e.text);
+	if (!connects_make(c, subject_dashes(u), old, &config, err)) {
+		subject_complain(u, err);
 	} else if (answer_elsewhere(u, "to", config.forward.backends) && answer_sources(u, &config.forward.sources)) {
 		config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
 		s = config.standing ? service_new(&config) : NULL;
 		if (!s)
-			subject_complain(u, NULL, "out of memory");
+			subject_complain(u, "out of memory");
 	}
 	uplink_unref(config.uplink);
 	standing_unref(config.standing);
@@ -127,11 +127,11 @@ static struct service *make_client(const struct subject *u, const struct service
 
 static bool check_server(const struct subject *u)
 {
-	struct connects_error e;
+	char err[CONNECTS_ERROR];
 
-	if (connects_none(u->service, subject_dashes(u), &e))
+	if (connects_none(u->service, subject_dashes(u), err))
 		return true;
-	subject_complain(u, e.setting, e.text);
+	subject_complain(u, err);
 	return false;
 }
 
@@ -144,7 +144,7 @@ static struct service *make_server(struct subject *u, const struct service_confi
 	struct answer_routes routes;
 
 	if (!standing) {
-		subject_complain(u, NULL, "out of memory");
+		subject_complain(u, "out of memory");
 		return NULL;
 	}
 	u->crew = standing_crew(standing);
@@ -189,15 +189,15 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 /* What a service's files hold now, into config. false: they are no good, which is in the log. */
 static bool load_again(const struct subject *u, struct service_config *config)
 {
-	struct connects_error e;
+	char err[CONNECTS_ERROR];
 
 	if (!config->uplink) {
 		config->tls = load(u, standing_tls(config->standing));
 		return config->tls != NULL;
 	}
-	config->uplink = connects_uplink(u->service, subject_dashes(u), config->uplink, &e);
+	config->uplink = connects_uplink(u->service, subject_dashes(u), config->uplink, err);
 	if (!config->uplink)
-		subject_complain(u, e.setting, e.text);
+		subject_complain(u, err);
 	return config->uplink != NULL;
 }
 

@@ -9,10 +9,10 @@
 
 struct crew;
 
-/* A service, or one of its routes. */
+/* A service, one of its routes, or the process. */
 struct subject {
 	const struct conf *conf;
-	const struct conf_service *service;
+	const struct conf_service *service; /* NULL: the process */
 	const struct conf_route *route; /* NULL: the service itself */
 	struct crew *crew;              /* of the service */
 };
@@ -20,7 +20,7 @@ struct subject {
 const struct conf_answer *subject_answer(const struct subject *u);
 /* How its settings are written in messages: what goes before their names. */
 const char *subject_dashes(const struct subject *u);
-/* Logs it with its place. name: of the setting that it is about, NULL: of all of it. */
-void subject_complain(const struct subject *u, const char *name, const char *what);
+/* Logs it with its place: of the setting that it is about when it begins with that one's name or file, or of all of it. */
+void subject_complain(const struct subject *u, const char *what);
 
 #endif

@@ -147,18 +147,23 @@ bad("no service", "workers = 1\n", r"dtlsd\.conf: there is no service in it")
 bad("a service without an identity", "\n\nservice x {\n listen = 127.0.0.1:PORT\n}\n",
     r"dtlsd\.conf:3: service x: there is neither a certificate nor a PSK file; give x509certfile and x509keyfile, or")
 bad("a certificate without its key", "service x {\n listen = 127.0.0.1:PORT\n x509certfile = a.pem\n}\n",
-    r"dtlsd\.conf:1: service x: x509certfile .*a\.pem is given without x509keyfile")
+    r"dtlsd\.conf:3: service x: x509certfile .*a\.pem is given without x509keyfile")
 bad("a file that is not there", "service x {\n listen = 127.0.0.1:PORT\n pskpasswd = none.psk\n}\n",
-    r"dtlsd\.conf:1: service x: .*/none\.psk: cannot open the PSK file: No such file")
+    r"dtlsd\.conf:3: service x: .*/none\.psk: cannot open the PSK file: No such file")
 bad("a PSK file with a bad line", "service x {\n listen = 127.0.0.1:PORT\n pskpasswd = bad.psk\n}\n",
-    r"dtlsd\.conf:1: service x: .*/bad\.psk:2: ", lambda t: t.file("bad.psk", "a:00ff\nb:xyz\n"))
+    r"dtlsd\.conf:3: service x: .*/bad\.psk:2: ", lambda t: t.file("bad.psk", "a:00ff\nb:xyz\n"))
 bad("a key of another certificate", "service x {\n listen = 127.0.0.1:PORT\n "
     f"x509certfile = '{certs.file('server.pem')}'\n x509keyfile = '{certs.file('client-key.pem')}'\n}}\n",
-    r"dtlsd\.conf:1: service x: .*client-key\.pem: this private key does not belong")
+    r"dtlsd\.conf:4: service x: .*client-key\.pem: this private key does not belong")
 bad("clients asked for certificates without a CA", "service x {\n listen = 127.0.0.1:PORT\n " + x509() +
-    "\n verify-client = required\n}\n", r"dtlsd\.conf:1: service x: verify-client asks .* give x509cafile")
+    "\n verify-client = required\n}\n", r"dtlsd\.conf:4: service x: verify-client asks .* give x509cafile")
 bad("a bad priority string", "service x {\n listen = 127.0.0.1:PORT\n PSK\n priority = NONSENSE\n}\n",
-    r"dtlsd\.conf:1: service x: priority: NONSENSE: ")
+    r"dtlsd\.conf:4: service x: priority: NONSENSE: ")
+bad("a user of a route's program that there is not", "service x {\n listen = 127.0.0.1:PORT\n PSK\n exec-user = no-one-at-all\n"
+    " route r {\n  command = /bin/cat\n }\n}\n",
+    r"dtlsd\.conf:4: service x: route r: exec-user: ")
+bad("an address of another machine", GOOD + "service y {\n listen = {127.0.0.1:0,\n  192.0.2.1:PORT}\n PSK\n}\n",
+    r"dtlsd\.conf:7: .*cannot listen on 192\.0\.2\.1:\d+: this machine has no such address")
 bad("an address given twice", GOOD + "service y {\n listen = 127.0.0.1:PORT\n PSK\n}\n",
     r"dtlsd\.conf:6: service y: listen: 127\.0\.0\.1:\d+ is given twice, also at .*dtlsd\.conf:2: leave one")
 bad("a name given twice", "include = b.conf\n" + GOOD, r"b\.conf:2: service x: there is one of that name already, at .*"
@@ -178,6 +183,20 @@ def _(t):
     check_equal(p.wait(), 1, "exit status")
     p.expect(r"service a: .*/a\.psk: cannot open")
     p.expect(r"service b: .*/b\.psk: cannot open")
+
+
+@case("a cookie secret that is too short is told with file and line, at the start and by --check, which makes none")
+def _(t):
+    path = put(t, "\ncookie-secret = secret\n" + service("a", free_port(), PSK))
+    secret = os.path.join(t.dir(), "secret")
+    check_equal(t.process([DTLSD, "--check", "--config", path]).wait(), 0, "exit status without one")
+    check(not os.path.exists(secret), "--check has made a secret")
+    t.file("secret", "short")
+    os.chmod(secret, 0o600)
+    for options in ([], ["--check"]):
+        p = t.process([DTLSD, "--config", path, *options])
+        check_equal(p.wait(), 1, f"exit status with {options}")
+        p.expect(r"error: .*dtlsd\.conf:2: cookie-secret .*/secret: holds 5 bytes")
 
 
 @case("--check of a good file: exit status 0, also while it is served")

@@ -22,6 +22,7 @@ static void comments_become_blanks_and_lines_stay(void **state)
 		{ "a /**/ b /* * / */", "a      b          " },
 		{ "/*/ a */ b", "         b" },
 		{ "a '# /* //' \"# /* //\"", "a '# /* //' \"# /* //\"" },
+		{ "\xef\xbb\xbf" "a\xef\xbb\xbf", "   a\xef\xbb\xbf" }, /* a byte order mark, and one that is none */
 		{ "a/b # \"' { /*", "a/b          " },
 		{ "'\\'# ' \"\\\"#\"", "'\\'# ' \"\\\"#\"" },
 	};

@@ -117,6 +117,9 @@ static void takes_the_last_colon_blanks_and_dos_line_ends(void **state)
 	assert_key(t, "müller", 7, "\x0b", 1);
 	assert_key(t, "last", 4, "\x0c", 1);
 	psk_free(t);
+	t = parse_good("\xef\xbb\xbf" "alice:0d\n"); /* a byte order mark */
+	assert_key(t, "alice", 5, "\x0d", 1);
+	psk_free(t);
 }
 
 static void accepts_identity_and_key_at_their_limits(void **state)
