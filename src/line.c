@@ -29,7 +29,8 @@ struct line {
 	struct dial *dial;             /* while LINE_DIALING */
 	uint64_t began_at, opened_at, answered_at, hinted_at;
 	bool heard;                    /* data came over it */
-	unsigned seen, forgotten;      /* of the uplink, and of this server, when it was opened */
+	unsigned offered;              /* the number of the session to resume */
+	unsigned forgetful, newest;    /* of the uplink, when the server knew this session */
 	uint64_t final_until;
 	struct flight *final;          /* ours, while the server may ask for it again */
 	size_t mtu;
@@ -110,6 +111,13 @@ static void fail(struct line *l, const char *why)
 	l->state = LINE_OVER;
 }
 
+/* The server knows this session now. */
+static void note_known(struct line *l)
+{
+	l->forgetful = uplink_forgetful(uplink_of(l));
+	l->newest = uplink_newest(uplink_of(l), &server_of(l)->addr);
+}
+
 static void finish(struct line *l)
 {
 	char text[BACKEND_TEXT_MAX];
@@ -120,7 +128,7 @@ static void finish(struct line *l)
 		return;
 	}
 	end_dial(l);
-	if (uplink_dialed(uplink_of(l), &server_of(l)->addr, &r.saved, r.resumed, l->env->now))
+	if (uplink_dialed(uplink_of(l), &server_of(l)->addr, l->offered, &r.saved, r.resumed, l->env->now))
 		log_limited(LOG_NOTICE_, NULL, "service %s: %s answers again", l->service->config.name,
 			    backend_format(server_of(l), text));
 	uplink_forget(&r.saved);
@@ -131,8 +139,7 @@ static void finish(struct line *l)
 	l->mtu = r.mtu;
 	l->state = LINE_OPEN;
 	l->opened_at = l->hinted_at = l->env->now;
-	l->seen = uplink_forgetful(uplink_of(l));
-	l->forgotten = uplink_forgotten(uplink_of(l), &server_of(l)->addr);
+	note_known(l);
 	metric_inc(l->env->metrics, METRIC_connect_done);
 	if (r.resumed)
 		metric_inc(l->env->metrics, METRIC_connect_resumed);
@@ -243,6 +250,8 @@ static void on_protected(struct line *l, const struct record *r)
 		return;
 	}
 	l->state = LINE_OPEN; /* who refused is back, or it was forged */
+	if (l->forgetful != uplink_forgetful(uplink_of(l)))
+		note_known(l);
 	switch (r->type) {
 	case DTLS_APPLICATION_DATA:
 		if (l->final) /* it has our Finished, or it would not send data */
@@ -351,7 +360,7 @@ static int start(struct line *l, const struct line_config *c)
 	const struct dial_config d = {
 		.env = c->env,
 		.tls = uplink_tls(uplink_of(l)),
-		.saved = c->saved,
+		.saved = &c->offer->saved,
 		.timeout_ms = c->service->config.handshake_timeout_ms,
 		.mtu = c->service->config.mtu,
 		.out = send_datagram,
@@ -400,6 +409,7 @@ int line_open(struct line **out, const struct line_config *c)
 	l->owner = c->owner;
 	l->service = service_ref(c->service);
 	l->backend = c->backend;
+	l->offered = c->offer->number;
 	l->began_at = c->env->now;
 	err = connect_line(l, c);
 	if (err < 0)
@@ -425,12 +435,12 @@ enum line_state line_state(const struct line *l)
 
 bool line_forgotten(struct line *l)
 {
-	unsigned seen = uplink_forgetful(uplink_of(l));
+	unsigned forgetful = uplink_forgetful(uplink_of(l));
 
-	if (seen == l->seen)
+	if (forgetful == l->forgetful)
 		return false;
-	if (uplink_forgotten(uplink_of(l), &server_of(l)->addr) != l->forgotten)
+	if (uplink_has_forgotten(uplink_of(l), &server_of(l)->addr, l->newest))
 		return true;
-	l->seen = seen; /* that was another server */
+	l->forgetful = forgetful; /* that was another server */
 	return false;
 }

@@ -38,7 +38,7 @@ struct line_config {
 	struct env *env;
 	struct service *service;     /* a connect service; a reference is taken */
 	unsigned backend;            /* its server, by index */
-	const gnutls_datum_t *saved; /* the session to resume, of uplink_may_dial, which said UPLINK_GO */
+	const struct uplink_offer *offer; /* of uplink_may_dial, which said UPLINK_GO */
 	struct line_owner owner;
 };
 
@@ -56,7 +56,7 @@ int line_send(struct line *l, const void *data, size_t len);
 /* UINT64_MAX: no time is waited for. */
 uint64_t line_due(const struct line *l);
 void line_tick(struct line *l);
-/* The server has forgotten sessions since this one was opened: this one, too, as it seems. */
+/* The server has forgotten sessions since it was last heard of over this one: this one, too, as it seems. */
 bool line_forgotten(struct line *l);
 
 #endif

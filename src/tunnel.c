@@ -83,7 +83,7 @@ static void handshake_over(struct tunnel *t)
 }
 
 /* One of the servers that may be asked now, or the verdict on the last of them. */
-static enum uplink_verdict choose(struct tunnel *t, unsigned *server, gnutls_datum_t *saved)
+static enum uplink_verdict choose(struct tunnel *t, unsigned *server, struct uplink_offer *offer)
 {
 	const struct service_config *c = &service_at(t)->config;
 	struct backends *b = c->forward.backends;
@@ -92,19 +92,19 @@ static enum uplink_verdict choose(struct tunnel *t, unsigned *server, gnutls_dat
 
 	for (unsigned n = backends_count(b); n > 0 && v == UPLINK_DOWN; n--) {
 		*server = backends_choose(b, now_of(t), &trial);
-		v = uplink_may_dial(c->uplink, &backends_addr(b, *server)->addr, now_of(t), saved);
+		v = uplink_may_dial(c->uplink, &backends_addr(b, *server)->addr, now_of(t), offer);
 	}
 	return v;
 }
 
-static bool open_next(struct tunnel *t, unsigned server, const gnutls_datum_t *saved)
+static bool open_next(struct tunnel *t, unsigned server, const struct uplink_offer *offer)
 {
 	struct service *s = service_at(t);
 	const struct line_config c = {
 		.env = t->home->env,
 		.service = s,
 		.backend = server,
-		.saved = saved,
+		.offer = offer,
 		.owner = { .data = to_peer, .changed = on_changed, .soon = on_soon, .ctx = t },
 	};
 	int err = line_open(&t->next, &c);
@@ -124,14 +124,14 @@ enum outlook { TO_COME, NO_SERVER, NO_SOCKET };
 
 static enum outlook begin(struct tunnel *t)
 {
-	gnutls_datum_t saved = { NULL, 0 };
+	struct uplink_offer offer = { .number = 0 };
 	enum outlook o = NO_SERVER;
 	unsigned server;
 
 	t->waits = false;
-	switch (choose(t, &server, &saved)) {
+	switch (choose(t, &server, &offer)) {
 	case UPLINK_GO:
-		o = open_next(t, server, &saved) ? TO_COME : NO_SOCKET;
+		o = open_next(t, server, &offer) ? TO_COME : NO_SOCKET;
 		break;
 	case UPLINK_WAIT:
 		t->waits = now_of(t) < t->ask_by;
@@ -140,7 +140,7 @@ static enum outlook begin(struct tunnel *t)
 	case UPLINK_DOWN:
 		break;
 	}
-	uplink_forget(&saved);
+	uplink_forget(&offer.saved);
 	return o;
 }
 

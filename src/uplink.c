@@ -19,12 +19,15 @@ enum resumption {
 struct server {
 	struct addr addr;        /* family 0: free */
 	enum resumption resumption;
-	gnutls_datum_t saved;
+	struct uplink_offer newest; /* what the next handshake is to resume */
 	uint64_t saved_at;
-	bool proven;             /* saved has been resumed: the server keeps what it leaves */
+	bool proven;             /* it has been resumed: the server keeps what it leaves */
 	unsigned dials;          /* under way */
-	unsigned forgotten;
-	uint64_t forgotten_at;   /* the last of these times */
+	unsigned forgot;         /* up to this number it seems to know none any more; 0: it knows all */
+	unsigned forgot_before;  /* what that was before the last time */
+	unsigned agreed;         /* how often the newest was resumed since */
+	uint64_t forgot_at;
+	uint64_t doubted_until;
 };
 
 struct uplink {
@@ -32,6 +35,7 @@ struct uplink {
 	atomic_uint forgetful;
 	struct tls_client *tls;
 	pthread_mutex_t lock;    /* of all below */
+	unsigned number;         /* of the last session that was saved */
 	struct redial redial;
 	struct server server[REDIAL_SERVERS];
 };
@@ -67,7 +71,7 @@ void uplink_unref(struct uplink *u)
 	if (!u || atomic_fetch_sub_explicit(&u->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (unsigned i = 0; i < REDIAL_SERVERS; i++)
-		uplink_forget(&u->server[i].saved);
+		uplink_forget(&u->server[i].newest.saved);
 	tls_client_unref(u->tls);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
@@ -105,7 +109,7 @@ static struct server *find(struct uplink *u, const struct addr *a)
 			room = s;
 	}
 	if (room) {
-		uplink_forget(&room->saved);
+		uplink_forget(&room->newest.saved);
 		*room = (struct server){ .addr = *a };
 	}
 	return room;
@@ -114,13 +118,13 @@ static struct server *find(struct uplink *u, const struct addr *a)
 /* The saved session is not offered any more: that a full handshake follows says nothing about the server. */
 static void leave(struct server *s)
 {
-	uplink_forget(&s->saved);
+	uplink_forget(&s->newest.saved);
 	s->proven = false;
 }
 
 static enum uplink_verdict ask(struct uplink *u, struct server *s, uint64_t now)
 {
-	if (s->saved.size && now >= s->saved_at + UPLINK_SAVED_MS) {
+	if (s->newest.saved.size && now >= s->saved_at + UPLINK_SAVED_MS) {
 		leave(s);
 		s->resumption = UNKNOWN;
 	}
@@ -135,7 +139,7 @@ static enum uplink_verdict ask(struct uplink *u, struct server *s, uint64_t now)
 }
 
 enum uplink_verdict uplink_may_dial(struct uplink *u, const struct addr *server, uint64_t now_ms,
-				    gnutls_datum_t *saved)
+				    struct uplink_offer *offer)
 {
 	enum uplink_verdict v = UPLINK_WAIT;
 	struct server *s;
@@ -144,27 +148,60 @@ enum uplink_verdict uplink_may_dial(struct uplink *u, const struct addr *server,
 	s = find(u, server);
 	if (s)
 		v = ask(u, s, now_ms);
-	if (v == UPLINK_GO)
-		copy(saved, &s->saved);
+	if (v == UPLINK_GO) {
+		copy(&offer->saved, &s->newest.saved);
+		offer->number = s->newest.number;
+	}
 	pthread_mutex_unlock(&u->lock);
 	return v;
 }
 
-/* A full handshake has left another session: where the one before had been resumed, the server knows it no more. */
-static void replace(struct uplink *u, struct server *s, const gnutls_datum_t *saved, uint64_t now)
+/* Did it seem to forget another session just now, and few have agreed? Then it is not one server that was restarted. */
+static bool is_contradicted(const struct server *s, uint64_t now)
 {
-	if (s->proven && (s->forgotten == 0 || now >= s->forgotten_at + UPLINK_FORGETS_MS)) {
-		s->forgotten++;
-		s->forgotten_at = now;
-		atomic_fetch_add_explicit(&u->forgetful, 1, memory_order_relaxed);
+	return s->forgot && s->agreed < UPLINK_AGREE && now < s->forgot_at + UPLINK_AGREE_MS;
+}
+
+/* It does not know the newest session any more, which it has resumed before. */
+static void note_forgotten(struct uplink *u, struct server *s, uint64_t now)
+{
+	if (is_contradicted(s, now)) {
+		s->forgot = s->forgot_before;
+		s->doubted_until = now + UPLINK_DOUBT_MS;
 	}
+	if (now < s->doubted_until)
+		return;
+	s->forgot_before = s->forgot;
+	s->forgot = s->newest.number;
+	s->forgot_at = now;
+	s->agreed = 0;
+	atomic_fetch_add_explicit(&u->forgetful, 1, memory_order_relaxed);
+}
+
+/* A full handshake has left another session, though that one was offered. */
+static void replace(struct uplink *u, struct server *s, unsigned offered, const gnutls_datum_t *saved, uint64_t now)
+{
+	if (offered != s->newest.number && s->newest.saved.size)
+		return; /* another handshake has found out the same before */
+	if (s->proven)
+		note_forgotten(u, s, now);
 	leave(s);
-	copy(&s->saved, saved);
+	copy(&s->newest.saved, saved);
+	s->newest.number = ++u->number;
 	s->saved_at = now;
 }
 
-bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_datum_t *saved, bool resumed,
-		   uint64_t now_ms)
+/* The newest may have left a newer ticket, but its verification is as old as before. */
+static void note_resumed(struct server *s, unsigned offered)
+{
+	if (offered != s->newest.number)
+		return;
+	s->proven = true;
+	s->agreed++;
+}
+
+bool uplink_dialed(struct uplink *u, const struct addr *server, unsigned offered, const gnutls_datum_t *saved,
+		   bool resumed, uint64_t now_ms)
 {
 	struct server *s;
 	bool again;
@@ -175,10 +212,10 @@ bool uplink_dialed(struct uplink *u, const struct addr *server, const gnutls_dat
 	assert(s && s->dials > 0);
 	s->dials--;
 	s->resumption = KNOWN;
-	if (resumed) /* it may have left a newer ticket, but its verification is as old as before */
-		s->proven = true;
+	if (resumed)
+		note_resumed(s, offered);
 	else
-		replace(u, s, saved, now_ms);
+		replace(u, s, offered, saved, now_ms);
 	pthread_mutex_unlock(&u->lock);
 	return again;
 }
@@ -222,14 +259,35 @@ unsigned uplink_forgetful(const struct uplink *u)
 	return atomic_load_explicit(&u->forgetful, memory_order_relaxed);
 }
 
-unsigned uplink_forgotten(struct uplink *u, const struct addr *server)
+/* What is known of a server; NULL: nothing. The lock is held. */
+static const struct server *look_up(const struct uplink *u, const struct addr *a)
 {
-	unsigned n = 0;
+	for (unsigned i = 0; i < REDIAL_SERVERS; i++)
+		if (u->server[i].addr.family && addr_equal(&u->server[i].addr, a))
+			return &u->server[i];
+	return NULL;
+}
+
+unsigned uplink_newest(struct uplink *u, const struct addr *server)
+{
+	const struct server *s;
+	unsigned n;
 
 	pthread_mutex_lock(&u->lock);
-	for (unsigned i = 0; i < REDIAL_SERVERS; i++)
-		if (addr_equal(&u->server[i].addr, server))
-			n = u->server[i].forgotten;
+	s = look_up(u, server);
+	n = s ? s->newest.number : u->number;
 	pthread_mutex_unlock(&u->lock);
 	return n;
+}
+
+bool uplink_has_forgotten(struct uplink *u, const struct addr *server, unsigned number)
+{
+	const struct server *s;
+	bool yes;
+
+	pthread_mutex_lock(&u->lock);
+	s = look_up(u, server);
+	yes = s && number <= s->forgot;
+	pthread_mutex_unlock(&u->lock);
+	return yes;
 }

@@ -367,6 +367,27 @@ def _(t):
     peer.ask(b"and on")
 
 
+@case("one that is started again twice in a minute: both times all go on as soon as one of them has heard of it",
+      seconds=60)
+def _(t):
+    server = echo_server(t)
+    port = server.port
+    d = connect(t, port, *by_ca(), "--connect-silence", "0")
+    peers = [Peer(t, d.address) for _ in range(8)]
+    for peer in peers:
+        peer.ask(b"before")
+    for n in range(3):
+        server.signal(signal.SIGKILL)
+        server.wait()
+        server = echo_server(t, port=port)
+        peers.append(Peer(t, d.address))
+        for peer in reversed(peers):  # the new one first, which finds that its session is not known
+            peer.ask(b"after restart %d" % n)
+    counters = d.counters()
+    check_equal(counters["connect_renewed"], 8 + 9 + 10, "sessions that were made anew")
+    check_equal(counters["connect_failed"], 0, "connect_failed")
+
+
 @case("a server that forgets its sessions in silence is found out", seconds=60)
 def _(t):
     server = echo_server(t)

@@ -43,21 +43,39 @@ static struct uplink *make_uplink(void)
 	return u;
 }
 
+/* The number of what was offered last. */
+static unsigned offered;
+
 static enum uplink_verdict ask(struct uplink *u, const struct addr *a, uint64_t now, size_t *saved_size)
 {
-	gnutls_datum_t saved = { NULL, 0 };
-	enum uplink_verdict v = uplink_may_dial(u, a, now, &saved);
+	struct uplink_offer offer = { .number = 0 };
+	enum uplink_verdict v = uplink_may_dial(u, a, now, &offer);
 
-	*saved_size = saved.size;
-	uplink_forget(&saved);
+	*saved_size = offer.saved.size;
+	offered = offer.number;
+	uplink_forget(&offer.saved);
 	return v;
+}
+
+static void end_offered(struct uplink *u, unsigned number, const char *saved, bool resumed, uint64_t now)
+{
+	const gnutls_datum_t d = { (unsigned char *)(uintptr_t)saved, (unsigned)strlen(saved) };
+
+	uplink_dialed(u, &SERVER, number, &d, resumed, now);
 }
 
 static void end(struct uplink *u, const char *saved, bool resumed, uint64_t now)
 {
-	const gnutls_datum_t d = { (unsigned char *)(uintptr_t)saved, (unsigned)strlen(saved) };
+	end_offered(u, offered, saved, resumed, now);
+}
 
-	uplink_dialed(u, &SERVER, &d, resumed, now);
+/* A handshake with SERVER, from its beginning to its end. */
+static void dial(struct uplink *u, bool resumed, uint64_t now)
+{
+	size_t size;
+
+	assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
+	end(u, resumed ? "" : "session", resumed, now);
 }
 
 static void the_first_goes_alone_and_all_others_resume_what_it_left(void **state)
@@ -129,26 +147,89 @@ static void a_worker_whose_clock_is_behind_resumes_all_the_same(void **state)
 	end(u, "", true, 22);
 	assert_int_equal(ask(u, &SERVER, 20, &size), UPLINK_GO);
 	end(u, "a third", false, 20); /* too soon after the last to be believed */
-	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
+	assert_false(uplink_has_forgotten(u, &SERVER, 1));
 	uplink_unref(u);
 }
 
 static void a_server_that_does_not_know_its_session_has_forgotten_the_others(void **state)
 {
 	struct uplink *u = make_uplink();
+	unsigned before;
+
+	(void)state;
+	dial(u, false, 2);
+	dial(u, true, 4);
+	before = uplink_newest(u, &SERVER);
+	assert_false(uplink_has_forgotten(u, &SERVER, before));
+	assert_int_equal(uplink_forgetful(u), 0);
+	dial(u, false, 6);
+	assert_int_equal(uplink_forgetful(u), 1);
+	assert_true(uplink_has_forgotten(u, &SERVER, before));
+	assert_false(uplink_has_forgotten(u, &SERVER, uplink_newest(u, &SERVER)));
+	assert_false(uplink_has_forgotten(u, &OTHER, before));
+	uplink_unref(u);
+}
+
+static void each_restart_is_noticed_however_soon_it_follows_where_enough_have_resumed_since(void **state)
+{
+	struct uplink *u = make_uplink();
+	unsigned before;
+
+	(void)state;
+	dial(u, false, 1);
+	dial(u, true, 1);
+	for (uint64_t now = 2; now < 22; now++) {
+		before = uplink_newest(u, &SERVER);
+		dial(u, false, now);
+		assert_true(uplink_has_forgotten(u, &SERVER, before));
+		assert_false(uplink_has_forgotten(u, &SERVER, uplink_newest(u, &SERVER)));
+		for (unsigned i = 0; i < UPLINK_AGREE; i++)
+			dial(u, true, now);
+	}
+	uplink_unref(u);
+}
+
+static void with_few_peers_a_restart_is_noticed_after_some_seconds(void **state)
+{
+	struct uplink *u = make_uplink();
+	unsigned before;
+
+	(void)state;
+	dial(u, false, 1);
+	dial(u, true, 1);
+	for (uint64_t now = 2; now < 10 * UPLINK_AGREE_MS; now += UPLINK_AGREE_MS) {
+		before = uplink_newest(u, &SERVER);
+		dial(u, false, now);
+		assert_true(uplink_has_forgotten(u, &SERVER, before));
+		dial(u, true, now);
+	}
+	uplink_unref(u);
+}
+
+/* Those that were under way when it was restarted: each of them is told that it does not know what was offered. */
+static void of_handshakes_with_one_offer_the_first_tells_and_the_others_contradict_nothing(void **state)
+{
+	struct uplink *u = make_uplink();
+	unsigned before, number[UPLINK_DIALS];
 	size_t size;
 
 	(void)state;
-	assert_int_equal(ask(u, &SERVER, 1, &size), UPLINK_GO);
-	end(u, "session", false, 2);
-	assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
-	end(u, "", true, 4);
-	assert_int_equal(uplink_forgetful(u), 0);
-	assert_int_equal(ask(u, &SERVER, 5, &size), UPLINK_GO);
-	end(u, "another", false, 6);
+	dial(u, false, 1);
+	dial(u, true, 2);
+	before = uplink_newest(u, &SERVER);
+	for (unsigned i = 0; i < UPLINK_DIALS; i++) {
+		assert_int_equal(ask(u, &SERVER, 3, &size), UPLINK_GO);
+		number[i] = offered;
+	}
+	end_offered(u, number[0], "another", false, 4);
+	dial(u, true, 5);
+	for (unsigned i = 1; i < UPLINK_DIALS; i++)
+		end_offered(u, number[i], "one of many", false, 6);
 	assert_int_equal(uplink_forgetful(u), 1);
-	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
-	assert_int_equal(uplink_forgotten(u, &OTHER), 0);
+	assert_true(uplink_has_forgotten(u, &SERVER, before));
+	assert_int_equal(ask(u, &SERVER, 7, &size), UPLINK_GO);
+	assert_int_equal(size, 7); /* another: it has been resumed */
+	end(u, "", true, 7);
 	uplink_unref(u);
 }
 
@@ -168,24 +249,42 @@ static void a_server_that_never_resumes_has_forgotten_nothing(void **state)
 }
 
 /* As several machines behind one address that do not know each other's. */
-static void a_server_that_forgets_all_the_time_is_believed_now_and_then(void **state)
+static void servers_that_share_nothing_are_believed_for_a_moment_in_a_minute(void **state)
 {
 	struct uplink *u = make_uplink();
-	uint64_t now = 1;
-	size_t size;
+	unsigned first, believed = 0;
 
 	(void)state;
-	for (; now < UPLINK_FORGETS_MS; now += 100) {
-		assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
-		end(u, "session", now % 200 != 1, now);
+	dial(u, false, 1);
+	first = uplink_newest(u, &SERVER);
+	for (uint64_t now = 100; now < 10 * UPLINK_DOUBT_MS; now += 100) {
+		dial(u, now % 200 == 100, now);
+		believed += uplink_has_forgotten(u, &SERVER, first);
 	}
-	assert_int_equal(uplink_forgotten(u, &SERVER), 1);
-	now += 2 * UPLINK_FORGETS_MS;
-	assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
-	end(u, "", true, now);
-	assert_int_equal(ask(u, &SERVER, now, &size), UPLINK_GO);
-	end(u, "session", false, now);
-	assert_int_equal(uplink_forgotten(u, &SERVER), 2);
+	assert_in_range(uplink_forgetful(u), 9, 10);
+	assert_in_range(believed, 18, 20); /* from one full handshake to the next */
+	uplink_unref(u);
+}
+
+static void what_is_taken_back_is_not_what_was_agreed_on_before(void **state)
+{
+	struct uplink *u = make_uplink();
+	unsigned first, second;
+
+	(void)state;
+	dial(u, false, 1);
+	dial(u, true, 1);
+	first = uplink_newest(u, &SERVER);
+	dial(u, false, 2);
+	for (unsigned i = 0; i < UPLINK_AGREE; i++)
+		dial(u, true, 3);
+	second = uplink_newest(u, &SERVER);
+	dial(u, false, 4);
+	assert_true(uplink_has_forgotten(u, &SERVER, second));
+	dial(u, true, 5);
+	dial(u, false, 6);
+	assert_false(uplink_has_forgotten(u, &SERVER, second));
+	assert_true(uplink_has_forgotten(u, &SERVER, first));
 	uplink_unref(u);
 }
 
@@ -202,7 +301,7 @@ static void who_fails_lets_the_next_one_find_out(void **state)
 	assert_int_equal(ask(u, &SERVER, 5, &size), UPLINK_DOWN);
 	assert_int_equal(ask(u, &OTHER, 5, &size), UPLINK_GO);
 	assert_int_equal(ask(u, &SERVER, 4 + REDIAL_FIRST_MS, &size), UPLINK_GO);
-	assert_true(uplink_dialed(u, &SERVER, &(gnutls_datum_t){ NULL, 0 }, false, 600));
+	assert_true(uplink_dialed(u, &SERVER, 0, &(gnutls_datum_t){ NULL, 0 }, false, 600));
 	uplink_unref(u);
 }
 
@@ -288,8 +387,12 @@ int main(void)
 		cmocka_unit_test(a_session_is_resumed_for_an_hour),
 		cmocka_unit_test(a_worker_whose_clock_is_behind_resumes_all_the_same),
 		cmocka_unit_test(a_server_that_does_not_know_its_session_has_forgotten_the_others),
+		cmocka_unit_test(each_restart_is_noticed_however_soon_it_follows_where_enough_have_resumed_since),
+		cmocka_unit_test(with_few_peers_a_restart_is_noticed_after_some_seconds),
+		cmocka_unit_test(of_handshakes_with_one_offer_the_first_tells_and_the_others_contradict_nothing),
 		cmocka_unit_test(a_server_that_never_resumes_has_forgotten_nothing),
-		cmocka_unit_test(a_server_that_forgets_all_the_time_is_believed_now_and_then),
+		cmocka_unit_test(servers_that_share_nothing_are_believed_for_a_moment_in_a_minute),
+		cmocka_unit_test(what_is_taken_back_is_not_what_was_agreed_on_before),
 		cmocka_unit_test(who_fails_lets_the_next_one_find_out),
 		cmocka_unit_test(a_server_that_ends_sessions_at_once_is_left_alone_for_a_moment),
 		cmocka_unit_test(a_session_that_may_be_the_cause_of_a_failure_is_not_offered_again),
