@@ -52,6 +52,12 @@ static void become_user(const struct job_head *h)
 		fail("cannot become", "exec-user", "start dtlsd as root, or leave exec-user and exec-group out");
 }
 
+void child_signal(pid_t pid, int number)
+{
+	if (kill(-pid, number) < 0)
+		(void)kill(pid, number); /* it has no group of its own yet */
+}
+
 _Noreturn void child_run(const struct job *j, int socket, int errors)
 {
 	if (dup2(errors, STDERR_FILENO) < 0 || dup2(socket, STDIN_FILENO) < 0 || dup2(socket, STDOUT_FILENO) < 0)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "crew.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "ratelimit.h"
-#include "spawner.h"
 
 struct crew {
 	atomic_uint refs;
@@ -52,29 +54,42 @@ void crew_set_limits(struct crew *c, uint32_t processes, uint32_t rate)
 	pthread_mutex_unlock(&c->lock);
 }
 
-enum crew_verdict crew_admit(struct crew *c, uint64_t now_ms)
+/* With a new socket, whose near end, or -errno. */
+static int start(const struct job_head *job, struct spawner_text fixed, struct spawner_text more)
 {
-	enum crew_verdict v = CREW_OK;
+	int ends[2], err;
 
-	pthread_mutex_lock(&c->lock);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	err = spawner_start(job, fixed, more, ends[1]);
+	close(ends[1]);
+	if (err == 0)
+		return ends[0];
+	close(ends[0]);
+	return err;
+}
+
+int crew_start(struct crew *c, const struct job_head *job, struct spawner_text fixed, struct spawner_text more,
+	       uint64_t now_ms)
+{
+	struct job_head head = *job;
+	int fd;
+
+	pthread_mutex_lock(&c->lock); /* two workers may not both take the last place */
 	if (!c->group)
 		c->group = spawner_group();
-	if (!spawner_take_place(c->group, c->most))
-		v = CREW_FULL;
+	head.group = c->group;
+	if (!c->group || spawner_live(c->group) >= c->most)
+		fd = -EDQUOT;
 	else if (!ratelimit_take(&c->rate, now_ms))
-		v = CREW_RATE;
+		fd = -EBUSY;
+	else
+		fd = start(&head, fixed, more);
 	pthread_mutex_unlock(&c->lock);
-	if (v == CREW_RATE)
-		crew_give_back(c);
-	return v;
+	return fd;
 }
 
-void crew_give_back(struct crew *c)
+unsigned crew_live(struct crew *c)
 {
-	spawner_give_place(c->group);
-}
-
-unsigned crew_group(const struct crew *c)
-{
-	return c->group;
+	return c->group ? spawner_live(c->group) : 0;
 }

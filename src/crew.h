@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-enum crew_verdict { CREW_OK, CREW_FULL, CREW_RATE };
+#include "spawner.h"
 
 struct crew;
 
@@ -17,9 +17,12 @@ struct crew *crew_ref(struct crew *c);
 void crew_unref(struct crew *c); /* NULL is fine */
 void crew_set_limits(struct crew *c, uint32_t processes, uint32_t rate); /* rate 0: no limit */
 
-/* May one more be started? It is counted, in its group (job.h), until it is gone, or crew_give_back. */
-enum crew_verdict crew_admit(struct crew *c, uint64_t now_ms);
-void crew_give_back(struct crew *c);
-unsigned crew_group(const struct crew *c);
+/*
+ * Starts one more (spawner_start), but for its socket: that is made, and the near end is what comes back, or: -EDQUOT,
+ * there are as many as may be; -EBUSY, too many were started this second; or what spawner_start and socketpair have to say.
+ */
+int crew_start(struct crew *c, const struct job_head *job, struct spawner_text fixed, struct spawner_text more,
+	       uint64_t now_ms);
+unsigned crew_live(struct crew *c);
 
 #endif

@@ -14,6 +14,7 @@
 #include "check.h"
 #include "clock.h"
 #include "conf_diff.h"
+#include "keeping.h"
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
@@ -45,7 +46,7 @@ struct daemon {
 	uint64_t expiry_told; /* second of the wall clock until which the log has it */
 	bool stopping;
 	uint64_t stop_by;     /* ms; then all is to be over */
-	ev_io keeper;         /* has something to say */
+	struct keeping keeping;
 };
 
 /* ---- names of backends ---- */
@@ -117,6 +118,12 @@ static bool prepare(struct daemon *d, struct change *c)
 	const struct watch_config watch = { WATCH_SETTLE_S, files_have_changed, d };
 
 	return plant_prepare(&d->plant, c, &watch);
+}
+
+static void undo(struct daemon *d, struct change *c)
+{
+	plant_undo(&d->plant, c);
+	watch_free(c->watch);
 }
 
 /* ---- what runs out ---- */
@@ -278,6 +285,11 @@ static bool reload(struct daemon *d)
 		conf_free(c.conf);
 		return false;
 	}
+	if (!keeping_provide(&d->keeping, &c.services)) {
+		undo(d, &c);
+		conf_free(c.conf);
+		return false;
+	}
 	conf_diff(d->plant.conf, c.conf, say_difference, NULL);
 	plant_commit(&d->plant, &c);
 	d->expiry_told = now; /* by the loading */
@@ -389,16 +401,6 @@ static void on_done(struct ev_loop *loop, ev_async *a, int events)
 	ev_break(loop, EVBREAK_ALL);
 }
 
-static void on_keeper(struct ev_loop *loop, ev_io *io, int events)
-{
-	(void)events;
-	if (spawner_read())
-		return;
-	ev_io_stop(loop, io);
-	log_error("the process \"dtlsd-keeper\" has ended: sessions have their processes, but none is started any more; "
-		  "restart dtlsd");
-}
-
 static void watch_signal(struct daemon *d, ev_signal *s, int number,
 			 void (*call)(struct ev_loop *loop, ev_signal *s, int events))
 {
@@ -426,8 +428,7 @@ static bool watch_signals(struct daemon *d)
 	watch_signal(d, &d->term, SIGTERM, on_term);
 	watch_signal(d, &d->interrupt, SIGINT, on_term);
 	watch_signal(d, &d->usr1, SIGUSR1, on_usr1);
-	ev_io_init(&d->keeper, on_keeper, spawner_fd(), EV_READ);
-	ev_io_start(d->loop, &d->keeper);
+	keeping_init(&d->keeping, d->loop, &d->plant.services, d->plant.conf->daemon);
 	watch_async(d, &d->done, on_done);
 	watch_async(d, &d->left, on_left);
 	watch_async(d, &d->settled, on_settled);
@@ -466,9 +467,8 @@ static bool boot(struct daemon *d, struct change *c)
 	c->conf = d->plant.conf;
 	if (!plant_init(&d->plant) || !prepare(d, c))
 		return false;
-	if (!watch_signals(d) || !write_pid_file(d) || !make_workers(d)) {
-		plant_undo(&d->plant, c);
-		watch_free(c->watch);
+	if (!watch_signals(d) || !write_pid_file(d) || !make_workers(d) || !keeping_provide(&d->keeping, &c->services)) {
+		undo(d, c);
 		return false;
 	}
 	plant_commit(&d->plant, c);
@@ -518,7 +518,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	struct daemon d = { .argc = argc, .argv = argv, .plant = { .conf = conf, .first = conf }, .pid_fd = -1 };
 	bool background = conf->daemon, ready;
 	struct change c;
-	int ready_fd = -1, err;
+	int ready_fd = -1;
 
 	process_limit_heaps();
 	process_fill_streams();
@@ -526,11 +526,7 @@ int daemon_run(int argc, char *argv[], struct conf *conf)
 	log_open(conf->syslog && !background ? LOG_TO_SYSLOG : LOG_TO_STDERR, conf_log_level(conf), "dtlsd");
 	if (background)
 		ready_fd = process_background();
-	/* from here: nothing is loaded, and nothing but the streams is open */
-	err = spawner_begin(background);
-	if (err < 0)
-		log_error("cannot start the keeper of processes: %s; see that memory and processes suffice", strerror(-err));
-	ready = err == 0 && boot(&d, &c);
+	ready = boot(&d, &c);
 	if (ready) {
 		if (background)
 			log_open(LOG_TO_SYSLOG, conf_log_level(conf), "dtlsd");

@@ -287,40 +287,12 @@ bool exec_shared(const struct exec *x)
 
 /* ---- processes ---- */
 
-/* Its job with a new socket. The near end, or -errno. */
-static int start(const struct exec *x, const struct job_head *head, struct spawner_text more)
-{
-	int ends[2], err;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return -errno;
-	err = spawner_start(head, (struct spawner_text){ x->text, x->len }, more, ends[1]);
-	close(ends[1]);
-	if (err == 0)
-		return ends[0];
-	close(ends[0]);
-	return err;
-}
-
 int exec_start(struct exec *x, struct spawner_text environment, unsigned count, uint64_t now_ms)
 {
 	struct job_head head = x->head;
-	int fd;
 
-	switch (crew_admit(x->crew, now_ms)) {
-	case CREW_OK:
-		break;
-	case CREW_FULL:
-		return -EDQUOT;
-	case CREW_RATE:
-		return -EBUSY;
-	}
-	head.group = crew_group(x->crew);
 	head.env += count;
-	fd = start(x, &head, environment);
-	if (fd < 0)
-		crew_give_back(x->crew);
-	return fd;
+	return crew_start(x->crew, &head, (struct spawner_text){ x->text, x->len }, environment, now_ms);
 }
 
 /* The process, or the keeper, has shut it down. */

@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "crew.h"
-#include "spawner.h"
 
 struct exec;
 
@@ -35,8 +34,7 @@ bool exec_shared(const struct exec *x);
 
 /*
  * A process for one session, with that environment more (texts, each with a NUL; count of them). The near end of its
- * socket, or: -EDQUOT, there are as many as may be; -EBUSY, too many were started this second; or what spawner_start
- * and socketpair have to say.
+ * socket, or as crew_start.
  */
 int exec_start(struct exec *x, struct spawner_text environment, unsigned count, uint64_t now_ms);
 

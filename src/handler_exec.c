@@ -64,7 +64,7 @@ static const char *advice_on(int err)
 	case -EAGAIN:
 		return "processes are started more slowly than clients come: lower exec-rate, which tells them sooner";
 	case -ENOTCONN:
-		return "the process \"dtlsd-keeper\", which starts them, was ended: restart dtlsd";
+		return "the process \"dtlsd-keeper\", which starts them, is gone: it comes back, and the log says what ended it";
 	case -EMFILE:
 	case -ENFILE:
 		return "too many open files: raise LimitNOFILE or \"ulimit -n\", and the sysctl fs.file-max";

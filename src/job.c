@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "job.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+
+#define PAUSE_FIRST_MS 1000
+#define PAUSE_MOST_MS 60000
+#define SOUND_MS 60000 /* one that ran so long begins with the first pause again */
 
 /* The text at *at, which moves behind it. NULL: there is none. */
 static char *take_text(char *data, size_t len, size_t *at)
@@ -41,4 +47,19 @@ bool job_read(struct job *j, char *data, size_t len)
 	j->directory = j->service ? take_text(data, len, &at) : NULL;
 	return j->directory && take_texts(j->argv, j->head.words, data, len, &at) &&
 	       take_texts(j->env, j->head.env, data, len, &at) && at == len;
+}
+
+void job_end_text(int status, char *out, size_t size)
+{
+	if (WIFEXITED(status))
+		snprintf(out, size, "has ended with status %d", WEXITSTATUS(status));
+	else
+		snprintf(out, size, "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+}
+
+uint64_t job_pause(uint64_t last, uint64_t ran)
+{
+	if (last == 0 || ran >= SOUND_MS)
+		return PAUSE_FIRST_MS;
+	return 2 * last < PAUSE_MOST_MS ? 2 * last : PAUSE_MOST_MS;
 }

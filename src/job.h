@@ -16,7 +16,8 @@
 
 #define JOB_MOST (60 * 1024) /* bytes in all */
 #define JOB_TEXTS_MOST (2 * WORDS_MOST + 32)
-#define JOB_GROUPS 256       /* counts of processes; 0: not counted */
+#define JOB_GROUPS 256       /* counts of processes; 0: none */
+#define JOB_PROCESSES_MOST 20000
 
 enum job_kind {
 	JOB_START, /* with the socket that is its standard input and output */
@@ -46,9 +47,18 @@ struct job {
 /* Points into data, which outlives it. false: it is none. */
 bool job_read(struct job *j, char *data, size_t len);
 
-/* In memory that both processes share. */
+/* How a process has ended, by its wait status, as "has ended with status 1". */
+void job_end_text(int status, char *out, size_t size);
+/*
+ * How long, in ms, until one that ended after ran ms is started again; last: that before, 0: none. From one second
+ * doubled up to a minute, and one again after a minute without an end.
+ */
+uint64_t job_pause(uint64_t last, uint64_t ran);
+
+/* In memory that both processes share; each keeper has its own. */
 struct keeper_page {
 	atomic_uint live[JOB_GROUPS]; /* processes: dtlsd counts them up, the keeper down when they are gone */
+	atomic_int leader[JOB_PROCESSES_MOST]; /* process ID of each that runs, and of its group; 0: free */
 	_Atomic uint64_t started, restarted, failed, killed;
 	atomic_int level; /* enum log_level: what is not logged need not be said */
 };

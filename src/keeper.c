@@ -2,23 +2,21 @@
 #include "keeper.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
 #include "ward.h"
 
-#define WARDS_MOST 20000
 #define TIMERS_A_TURN 1000
 /* Lines of all processes that reach the log. */
 #define LINES_RATE 200
@@ -36,8 +34,7 @@ static void refuse(struct keeper *k, const struct job *j, const char *why)
 {
 	struct keeper_line line = { .level = LOG_ERROR_ };
 
-	if (j->head.group)
-		atomic_fetch_sub(&k->wards.page->live[j->head.group], 1);
+	atomic_fetch_sub(&k->wards.page->live[j->head.group], 1);
 	atomic_fetch_add(&k->wards.page->failed, 1);
 	if (ratelimit_take(&k->wards.lines_rate, k->wards.now)) {
 		snprintf(line.text, sizeof(line.text), "service %s: no process is started: %s", j->service, why);
@@ -50,7 +47,7 @@ static void take(struct keeper *k, const struct job *j, size_t len, int socket)
 {
 	if (socket < 0) {
 		refuse(k, j, "there are too many open files; raise LimitNOFILE or \"ulimit -n\"");
-	} else if (k->wards.count == WARDS_MOST) {
+	} else if (k->wards.count == JOB_PROCESSES_MOST) {
 		close(socket);
 		refuse(k, j, "there are 20000 already; lower exec-processes");
 	} else if (!ward_new(&k->wards, k->request, len, socket)) {
@@ -95,40 +92,29 @@ static void on_request(struct keeper *k)
 
 /* ---- life ---- */
 
-/* Only the channel and the standard streams stay: what dtlsd was started with is no business of its handlers. */
-static bool begin(struct wards *k, int channel)
+/* Of what dtlsd was started with only standard error stays: the rest is no business of its handlers. */
+static bool begin(struct wards *k)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
-	struct rlimit files;
-	sigset_t all;
 
-	prctl(PR_SET_NAME, "dtlsd-keeper");
-	sigfillset(&all); /* it ends when dtlsd has: not by what a terminal or a service manager says to both */
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	k->channel = STDERR_FILENO + 1;
-	if (channel != k->channel && dup2(channel, k->channel) < 0)
+	prctl(PR_SET_NAME, KEEPER_NAME);
+	if (close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
 		return false;
-	if (fcntl(k->channel, F_SETFD, FD_CLOEXEC) < 0 || close_range((unsigned)k->channel + 1, ~0U, 0) < 0)
-		return false;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return k->epoll >= 0 && epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->channel, &e) == 0;
 }
 
-_Noreturn void keeper_run(int channel, struct keeper_page *page)
+static _Noreturn void run(struct keeper_page *page)
 {
 	static struct keeper keeper;
 	struct wards *k = &keeper.wards;
 	struct epoll_event e;
 
-	*k = (struct wards){ .page = page, .now = clock_mono_ms(), .grace_most = UINT32_MAX };
+	*k = (struct wards){ .channel = KEEPER_CHANNEL, .page = page, .now = clock_mono_ms(), .grace_most = UINT32_MAX };
 	place_init(&k->all);
 	wheel_init(&k->wheel, k->now);
 	ratelimit_init(&k->lines_rate, LINES_RATE, LINES_BURST, k->now);
-	if (!begin(k, channel))
+	if (!begin(k))
 		_exit(1);
 	while (!keeper.over || k->count > 0) {
 		uint64_t wait = wheel_wait(&k->wheel, k->now, 60000);
@@ -143,4 +129,17 @@ _Noreturn void keeper_run(int channel, struct keeper_page *page)
 		wheel_run(&k->wheel, k->now, TIMERS_A_TURN, ward_timer, NULL);
 	}
 	_exit(0);
+}
+
+void keeper_main(int argc, char *argv[])
+{
+	struct stat st;
+	void *page;
+
+	if (argc != 2 || strcmp(argv[1], KEEPER_ARGUMENT) != 0 || fstat(KEEPER_PAGE, &st) < 0 ||
+	    st.st_size != (off_t)sizeof(struct keeper_page))
+		return;
+	page = mmap(NULL, sizeof(struct keeper_page), PROT_READ | PROT_WRITE, MAP_SHARED, KEEPER_PAGE, 0);
+	if (page != MAP_FAILED)
+		run(page);
 }

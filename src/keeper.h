@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keeper: the process that starts the processes of the handler exec, and ends them. It is forked from dtlsd at the
- * very beginning, with nothing open and no keys in memory, so that a start costs the same however many sessions
- * there are, and no worker waits for it.
+ * keeper: the process that starts the processes of the handler exec, and ends them. It is dtlsd's own program, run
+ * anew (spawner.h), with no keys in memory and nothing of dtlsd's open, so that a start costs the same however many
+ * sessions there are, and no worker waits for it.
  *
  * It holds the far end of each process's socket as well. When dtlsd closes the near one, be it because it was
  * killed, the process reads the end of its input, gets SIGTERM when it is still there after the grace time, and
@@ -12,12 +12,16 @@
 #ifndef DTLSD_KEEPER_H
 #define DTLSD_KEEPER_H
 
-#include "job.h"
+/* What it is run with. All signals are blocked. */
+#define KEEPER_NAME "dtlsd-keeper"
+#define KEEPER_ARGUMENT "--keeper"
+#define KEEPER_CHANNEL 0 /* a SOCK_SEQPACKET socket on which jobs come (job.h) */
+#define KEEPER_PAGE 1    /* memory, a struct keeper_page */
 
 /*
- * Serves until channel, a SOCK_SEQPACKET socket on which jobs come, is closed and all processes are gone. Its
- * standard streams are left as they are; all other descriptors are closed first.
+ * The first thing in main. Returns in all processes but in one that is run so: there it serves until the channel is
+ * closed and all processes are gone.
  */
-_Noreturn void keeper_run(int channel, struct keeper_page *page);
+void keeper_main(int argc, char *argv[]);
 
 #endif

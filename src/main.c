@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "daemon.h"
+#include "keeper.h"
 #include "log.h"
 #include "options.h"
 
@@ -18,6 +19,7 @@ int main(int argc, char *argv[])
 	struct conf *conf;
 	char err[700];
 
+	keeper_main(argc, argv);
 	switch (options_parse(&conf, argc, argv, err, sizeof(err))) {
 	case OPTIONS_RUN:
 		return conf->check ? check_run(conf) : daemon_run(argc, argv, conf);

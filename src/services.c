@@ -312,6 +312,15 @@ void services_clear(struct services *s)
 	s->count = 0;
 }
 
+bool services_run_programs(const struct services *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		for (unsigned j = 0; j <= s->service[i]->config.route_count; j++)
+			if (service_exec(&s->service[i]->config, j))
+				return true;
+	return false;
+}
+
 /* Where one process serves all sessions it is there before the first of them. */
 static void start_process(const struct service_config *c, struct exec *x)
 {

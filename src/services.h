@@ -40,6 +40,8 @@ uint64_t services_expiry(const struct services *s);
 bool services_local_peers(const struct services *s, uint32_t *peers);
 /* The limits of the configuration hold from now on. */
 void services_limit(const struct services *s, const struct conf *c);
+/* Has one of them a command? Then there is to be a keeper (spawner.h) before services_start. */
+bool services_run_programs(const struct services *s);
 /* What runs beside the workers for them, where it does not run already. After services_limit. */
 void services_start(const struct services *s);
 void services_clear(struct services *s);

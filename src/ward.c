@@ -17,9 +17,6 @@
 #include "child.h"
 #include "log.h"
 
-#define PAUSE_FIRST_MS 1000 /* before a kept process is started again; doubled each time */
-#define PAUSE_MOST_MS 60000
-#define SOUND_MS 60000      /* one that ran so long begins with the first pause again */
 /* Lines of one process that reach the log. */
 #define LINES_RATE 20
 #define LINES_BURST 100
@@ -40,6 +37,7 @@ struct ward {
 	struct ward_watch watch[WARD_PARTS];
 	int fd[WARD_PARTS]; /* -1: none */
 	pid_t pid;
+	atomic_int *leader; /* its slot on the page */
 	struct job job;     /* points into text */
 	uint64_t started_at, pause;
 	bool before;        /* it ran before */
@@ -143,8 +141,7 @@ static void drop(struct ward *w)
 		shutdown(w->fd[WARD_SOCKET], SHUT_RDWR); /* whoever else may have it */
 	for (int i = 0; i < WARD_PARTS; i++)
 		close_part(w, (enum ward_part)i);
-	if (w->job.head.group)
-		atomic_fetch_sub(&k->page->live[w->job.head.group], 1);
+	atomic_fetch_sub(&k->page->live[w->job.head.group], 1);
 	k->count--;
 	free(w);
 }
@@ -157,44 +154,68 @@ static void set_timer(struct ward *w, uint64_t ms)
 /* It did not start, or is over, and is to be started again. */
 static void rest(struct ward *w)
 {
-	if (w->before && w->keeper->now - w->started_at >= SOUND_MS)
-		w->pause = 0;
-	w->pause = w->pause == 0 ? PAUSE_FIRST_MS : 2 * w->pause;
-	if (w->pause > PAUSE_MOST_MS)
-		w->pause = PAUSE_MOST_MS;
+	w->pause = job_pause(w->pause, w->before ? w->keeper->now - w->started_at : 0);
 	w->state = WARD_AWAY;
 	set_timer(w, w->pause);
 }
 
-static void signal_group(const struct ward *w, int number)
+/* There are more slots than wards with a process. */
+static atomic_int *free_slot(struct wards *k)
 {
-	if (kill(-w->pid, number) < 0)
-		(void)kill(w->pid, number); /* it has no group of its own yet */
+	do {
+		k->last_slot = (k->last_slot + 1) % JOB_PROCESSES_MOST;
+	} while (atomic_load(&k->page->leader[k->last_slot]) != 0);
+	return &k->page->leader[k->last_slot];
+}
+
+/*
+ * It stands on the page before anything else: when the keeper is killed, dtlsd ends all that stand there, and who comes
+ * too late for that ends by itself.
+ */
+static _Noreturn void begin_process(const struct ward *w, pid_t keeper, int errors)
+{
+	atomic_store(w->leader, getpid());
+	if (getppid() != keeper)
+		_exit(CHILD_FAILED);
+	child_run(&w->job, w->fd[WARD_SOCKET], errors);
+}
+
+/* Its group goes with it, while its number is still its own. Its wait status. */
+static int end_process(const struct ward *w)
+{
+	int status = 0;
+
+	child_signal(w->pid, SIGKILL);
+	atomic_store(w->leader, 0);
+	waitpid(w->pid, &status, 0);
+	return status;
 }
 
 /* 0 or -errno. */
 static int start_process(struct wards *k, struct ward *w)
 {
+	const pid_t keeper = getpid();
 	int errors[2];
 
 	if (pipe2(errors, O_CLOEXEC) < 0)
 		return -errno;
+	w->leader = free_slot(k);
 	w->pid = fork();
 	if (w->pid == 0)
-		child_run(&w->job, w->fd[WARD_SOCKET], errors[1]);
+		begin_process(w, keeper, errors[1]);
 	close(errors[1]);
 	if (w->pid < 0) {
 		close(errors[0]);
 		return -errno;
 	}
+	atomic_store(w->leader, w->pid);
 	w->fd[WARD_ERRORS] = errors[0];
 	w->fd[WARD_PROCESS] = pidfd_open(w->pid, 0);
 	if (w->fd[WARD_PROCESS] < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0 ||
 	    !watch(k, w, WARD_PROCESS, EPOLLIN) || !watch(k, w, WARD_ERRORS, EPOLLIN)) {
 		int err = errno;
 
-		kill(w->pid, SIGKILL);
-		waitpid(w->pid, NULL, 0);
+		end_process(w);
 		close_part(w, WARD_ERRORS);
 		close_part(w, WARD_PROCESS);
 		return -err;
@@ -257,7 +278,7 @@ void ward_timer(void *ctx, struct timer *t)
 		run(w);
 		break;
 	case WARD_LEFT:
-		signal_group(w, SIGTERM);
+		child_signal(w->pid, SIGTERM);
 		w->state = WARD_TOLD;
 		set_timer(w, grace_of(w));
 		break;
@@ -265,7 +286,7 @@ void ward_timer(void *ctx, struct timer *t)
 		atomic_fetch_add(&w->keeper->page->killed, 1);
 		say(w, LOG_WARNING_, " is killed: it did neither end with its input nor on SIGTERM, each within %u ms; "
 		    "mend it, or raise exec-grace", grace_of(w));
-		signal_group(w, SIGKILL);
+		child_signal(w->pid, SIGKILL);
 		w->state = WARD_KILLED;
 		break;
 	case WARD_RUNS:
@@ -274,21 +295,19 @@ void ward_timer(void *ctx, struct timer *t)
 	}
 }
 
-static void say_end(struct ward *w, const siginfo_t *i)
+static void say_end(struct ward *w, int status)
 {
-	bool well = i->si_code == CLD_EXITED && i->si_status == 0, asked = w->state >= WARD_LEFT;
+	bool well = status == 0, asked = w->state >= WARD_LEFT;
 	enum log_level level = (well && !w->job.head.kept) || asked ? LOG_INFO_ : LOG_WARNING_;
-	char then[80] = "";
+	char how[80], then[80] = "";
 
 	if (w->state == WARD_AWAY)
 		snprintf(then, sizeof(then), "; it is started again in %u s, its sessions go on",
 			 (unsigned)(w->pause / 1000));
-	if (i->si_code == CLD_EXITED && i->si_status == CHILD_FAILED)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAILED)
 		atomic_fetch_add(&w->keeper->page->failed, 1);
-	if (i->si_code == CLD_EXITED)
-		say(w, level, " has ended with status %d%s", i->si_status, then);
-	else
-		say(w, level, " was ended by signal %d (%s)%s", i->si_status, strsignal(i->si_status), then);
+	job_end_text(status, how, sizeof(how));
+	say(w, level, " %s%s", how, then);
 }
 
 static void read_errors(struct ward *w)
@@ -305,16 +324,15 @@ static void read_errors(struct ward *w)
 	}
 }
 
-/* Its group goes with it, while its number is still its own. */
 static void on_exit_of(struct ward *w)
 {
 	siginfo_t i = { .si_pid = 0 };
 	bool again = w->state == WARD_RUNS && w->job.head.kept;
+	int status;
 
 	if (waitid(P_PID, (id_t)w->pid, &i, WEXITED | WNOHANG | WNOWAIT) < 0 || i.si_pid == 0)
 		return;
-	(void)kill(-w->pid, SIGKILL);
-	waitid(P_PID, (id_t)w->pid, &i, WEXITED);
+	status = end_process(w);
 	if (w->fd[WARD_ERRORS] >= 0)
 		read_errors(w);
 	lines_end(&w->lines, on_line, w);
@@ -323,7 +341,7 @@ static void on_exit_of(struct ward *w)
 	close_part(w, WARD_PROCESS);
 	if (again)
 		rest(w);
-	say_end(w, &i);
+	say_end(w, status);
 	if (!again)
 		drop(w);
 }

@@ -20,7 +20,8 @@ struct wards {
 	int channel, epoll;
 	uint64_t now;        /* ms */
 	uint32_t grace_most; /* ms; less than what jobs say once dtlsd ends */
-	unsigned count;
+	unsigned count;      /* up to JOB_PROCESSES_MOST */
+	unsigned last_slot;  /* that was taken */
 	struct keeper_page *page;
 	struct place all;    /* of them */
 	struct ratelimit lines_rate;

@@ -5,16 +5,18 @@
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
 import certs
 import clients
 import dtlsraw as raw
-from harness import TOP, Failed, case, check, check_equal, main, readable, skip
+from harness import DTLSD, TOP, case, check, check_equal, free_port, main, readable, skip, skip_under_sanitizers
 
 KV = os.path.join(TOP, "examples", "kv.py")
 CHAT = os.path.join(TOP, "examples", "chat.py")
@@ -370,7 +372,7 @@ def _(t):
     for i, c in enumerate(all_of_them):
         check_equal(ask(c, b"%d" % i), b"%d" % i, "the echo")
     check_equal(d.counters()["exec_started"], 200, "exec_started")
-    keeper = keeper_of(d)
+    keeper = keeper_of(t, d)
     for c in all_of_them:
         c.close()
     while children_of(keeper):
@@ -387,12 +389,30 @@ def children_of(pid):
         return [int(x) for x in f.read().split()]
 
 
-def keeper_of(d):
+def keepers_of(d):
+    found = []
     for pid in children_of(d.pid):
         with open(f"/proc/{pid}/comm", encoding="ascii") as f:
             if f.read().strip() == "dtlsd-keeper":
-                return pid
-    raise Failed("there is no keeper")
+                found.append(pid)
+    return found
+
+
+def keeper_of(t, d):
+    """Once it is there: its name tells that it has begun."""
+    while not keepers_of(d):
+        check(time.monotonic() < t.deadline, "there is no keeper")
+        time.sleep(0.02)
+    return keepers_of(d)[0]
+
+
+def kill_keeper(t, d):
+    keeper = keeper_of(t, d)
+    since = d.mark()
+    os.kill(keeper, signal.SIGKILL)
+    d.expect(r'error: the process "dtlsd-keeper" was ended by signal 9 \(Killed\): .* are killed, and their sessions '
+             r"closed; in \d+ s it is started again$", since=since)
+    return since
 
 
 @case("SIGTERM for dtlsd: processes read the end of their input, and are gone when it is")
@@ -423,7 +443,7 @@ def _(t):
     path = program(t, "deaf", "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
                    "os.write(1, b'%d' % os.getpid())\nwhile True: time.sleep(1000)\n")
     d = serve(t, path, "--exec-grace", "1")
-    pid, keeper = int(ask(client(t, d), b"x")), keeper_of(d)
+    pid, keeper = int(ask(client(t, d), b"x")), keeper_of(t, d)
     d.signal(signal.SIGKILL)
     d.wait()
     for p in (pid, keeper):
@@ -432,16 +452,111 @@ def _(t):
             time.sleep(0.05)
 
 
-@case("the keeper is killed: sessions go on, new ones are refused, the log says what to do")
+FAMILY = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pid = os.fork()
+while pid == 0:
+    time.sleep(1000)
+os.read(0, 99)
+os.write(1, b"%d %d" % (os.getpid(), pid))
+while True:
+    time.sleep(1000)
+"""
+
+
+@case("the keeper is killed: so are its processes and what they have started, their sessions are closed, another comes")
 def _(t):
-    d = serve(t, program(t, "echo", ECHO))
-    c = client(t, d)
-    check_equal(ask(c, b"1"), b"1", "the echo")
-    os.kill(keeper_of(d), signal.SIGKILL)
-    d.expect(r'error: the process "dtlsd-keeper" has ended: .*restart dtlsd')
-    check_equal(ask(c, b"2"), b"2", "the echo")
+    d = serve(t, program(t, "family", FAMILY))
+    some = [client(t, d) for _ in range(3)]
+    pids = [int(pid) for c in some for pid in ask(c, b"x").split()]
+    since = kill_keeper(t, d)
+    for c in some:
+        await_closed(c)
+    for pid in pids:
+        await_gone(t, pid)
+    d.expect(r'notice: the process "dtlsd-keeper" is there again', since=since)
+    check_equal(len(ask(client(t, d), b"y").split()), 2, "what a new session's process says")
+    check_equal(d.counters()["exec_started"], 4, "exec_started, by both keepers")
+
+
+@case("the keeper is killed: one process for all is there again before the next session, and serves it")
+def _(t):
+    d = serve_all(t)
+    some = [client(t, d) for _ in range(4)]
+    first = {ask(c, b"x").split()[0] for c in some}
+    since = kill_keeper(t, d)
+    for c in some:
+        await_closed(c)
+    await_gone(t, int(first.pop()))
+    d.expect(r'notice: the process "dtlsd-keeper" is there again', since=since)
+    d.await_counter("exec_started", 2)
+    check_equal(ask(client(t, d), b"hello").split()[1], b"hello", "the answer")
+    check_equal(d.counters()["exec_started"], 2, "exec_started")
+
+
+@case("the keeper is killed while dtlsd stops: it ends well all the same")
+def _(t):
+    d = serve(t, program(t, "family", FAMILY), "--exec-grace", "100")
+    pids = [int(pid) for pid in ask(client(t, d), b"x").split()]
+    keeper = keeper_of(t, d)
+    d.signal(signal.SIGTERM)
+    d.expect("notice: stopping: ")
+    os.kill(keeper, signal.SIGKILL)
+    check_equal(d.wait(), 0, "the exit status")
+    for pid in pids:
+        await_gone(t, pid)
+
+
+@case("dtlsd's own file is gone: a keeper is started from what runs")
+def _(t):
+    copy = os.path.join(t.dir(), "dtlsd")
+    shutil.copy(DTLSD, copy)
+    d = serve(t, program(t, "echo", ECHO), wrapper=("/bin/sh", "-c", 'shift; exec "$0" "$@"', copy))
+    os.replace(t.file("other", "of no use"), copy)
+    since = kill_keeper(t, d)
+    d.expect(r'notice: the process "dtlsd-keeper" is there again', since=since)
+    check_equal(ask(client(t, d), b"hello"), b"hello", "the echo")
+
+
+def without_proc(setup):
+    """A wrapper in which that is done about /proc first."""
+    skip_under_sanitizers("they need /proc themselves")
+    wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", setup + ' && exec "$@"', "sh"]
+    try:
+        works = subprocess.run([*wrapper, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    except FileNotFoundError:
+        works = False
+    if not works:
+        skip("no mount namespaces")
+    return wrapper
+
+
+NO_KEEPER = (r'error: the process "dtlsd-keeper", which starts all others, cannot be started: No such file or directory; '
+             r"it is run from /proc/self/exe: see that /proc is mounted where dtlsd runs$")
+
+
+@case("where /proc is not mounted a service with a command is not started, and the log says what to do")
+def _(t):
+    wrapper = without_proc("mount -t tmpfs none /proc")
+    p = t.process([*wrapper, DTLSD, *certs.psk_options(), "--command", "/bin/cat", f"127.0.0.1:{free_port()}"])
+    check_equal(p.wait(), 1, "the exit status")
+    p.expect(NO_KEEPER)
+    t.daemon(*certs.psk_options(), wrapper=wrapper)
+
+
+@case("no other keeper can be started: sessions are refused and told why, until it can")
+def _(t):
+    d = serve(t, program(t, "echo", ECHO), wrapper=without_proc("true"))
+    inside = ["nsenter", "--target", str(d.pid), "--user", "--mount", "--preserve-credentials"]
+    keeper = keeper_of(t, d)
+    subprocess.run([*inside, "mount", "-t", "tmpfs", "none", "/proc"], check=True)
+    os.kill(keeper, signal.SIGKILL)
+    d.expect(NO_KEEPER)
     await_closed(client(t, d))
-    d.expect(r"no process for this session: the process .* was ended: restart dtlsd")
+    d.expect(r'no process for this session: the process "dtlsd-keeper", which starts them, is gone: it comes back')
+    subprocess.run([*inside, "umount", "/proc"], check=True)
+    check_equal(keep_asking_anew(t, d, b"hello"), b"hello", "the echo")
 
 
 CONF = """
@@ -455,7 +570,6 @@ service test {{
 
 def configured(t, rest, port=None):
     """dtlsd with a configuration file, which reconfigure writes anew."""
-    from harness import free_port
     port = port or free_port()
     path = t.file("dtlsd.conf", CONF.format(port=port, psk=certs.psk_options()[1], rest=rest))
     return t.daemon("--config", path, addresses=[], port=port)
@@ -466,6 +580,45 @@ def reconfigure(t, d, rest):
     since = d.mark()
     d.signal(signal.SIGHUP)
     d.expect(r"notice: reloaded", since=since)
+
+
+@case("there is no keeper before a reload brings the first command, and when none is needed no other comes")
+def _(t):
+    command = f'command = "{program(t, "echo", ECHO)}"'
+    d = configured(t, "handler = echo")
+    check_equal(children_of(d.pid), [], "dtlsd's processes")
+    reconfigure(t, d, command)
+    keeper = keeper_of(t, d)
+    c = client(t, d)
+    check_equal(ask(c, b"1"), b"1", "the echo of a process")
+    reconfigure(t, d, "handler = echo")
+    await_closed(c)
+    reconfigure(t, d, command)
+    check_equal(ask(client(t, d), b"2"), b"2", "the echo of a process")
+    check_equal(keeper_of(t, d), keeper, "the keeper")
+    reconfigure(t, d, "handler = echo")
+    kill_keeper(t, d)
+    reconfigure(t, d, command)
+    check_equal(ask(client(t, d), b"3"), b"3", "the echo of a process of the next keeper")
+
+
+@case("keepers are killed while clients come and the configuration is read again: nothing is left of them", seconds=60)
+def _(t):
+    command = f'command = "{program(t, "echo", ECHO)}"\n\texec-rate = 0'
+    d = configured(t, command)
+    check_equal(ask(client(t, d), b"first"), b"first", "the echo")
+    for i in range(6):
+        some = [client(t, d) for _ in range(10)]
+        for c in some:
+            c.say(b"x")
+        kill_keeper(t, d)
+        some += [client(t, d) for _ in range(5)]
+        reconfigure(t, d, f"{command}\n\tidle-timeout = {100 + i}")  # a reload does not wait
+    check_equal(keep_asking_anew(t, d, b"last"), b"last", "the echo")
+    keeper = keeper_of(t, d)
+    while children_of(d.pid) != [keeper] or len(children_of(keeper)) != 1:
+        check(time.monotonic() < t.deadline, f"still there: {children_of(d.pid)}, {children_of(keeper)}")
+        time.sleep(0.05)
 
 
 @case("a reload with another command: sessions keep their process, new ones get the new")
@@ -673,7 +826,6 @@ def _(t):
 
 
 def refused(t, message, rest=None, options=()):
-    from harness import DTLSD, free_port
     if rest is not None:
         path = t.file("dtlsd.conf", CONF.format(port=free_port(), psk=certs.psk_options()[1], rest=rest))
         options = ("--config", path)

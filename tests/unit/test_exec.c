@@ -11,10 +11,13 @@
 #include <cmocka.h>
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "exec.h"
+#include "keeper.h"
 #include "spawner.h"
 
 static struct crew *crew;
@@ -88,7 +91,7 @@ static void a_process_has_its_words_and_environment(void **state)
 
 static void await_live(unsigned want)
 {
-	while (spawner_live(crew_group(crew)) != want)
+	while (crew_live(crew) != want)
 		poll(NULL, 0, 5);
 }
 
@@ -113,7 +116,7 @@ static void no_more_are_started_than_may_be(void **state)
 	close(a);
 	await_live(1);
 	assert_int_equal(exec_start(x, (struct spawner_text){ NULL, 0 }, 0, 1000001), -EBUSY);
-	assert_int_equal(spawner_live(crew_group(crew)), 1);
+	assert_int_equal(crew_live(crew), 1);
 	close(b);
 	await_live(0);
 	crew_set_limits(crew, 100, 0);
@@ -152,6 +155,46 @@ static void a_channel_is_one_until_it_is_shut_down_and_one_reads_it(void **state
 	await_live(0);
 }
 
+static uint64_t count_started(void)
+{
+	struct metrics sum;
+
+	memset(&sum, 0, sizeof(sum));
+	spawner_add_counts(&sum);
+	return metric_get(&sum, METRIC_exec_started);
+}
+
+static void with_the_keeper_its_processes_go_and_the_next_starts_others(void **state)
+{
+	uint64_t before = count_started();
+	char text[100], byte;
+	struct exec *x;
+	int fd;
+
+	(void)state;
+	make_or_die(&x, "/bin/cat", NULL);
+	fd = exec_start(x, (struct spawner_text){ NULL, 0 }, 0, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(recv(fd, &byte, 1, 0), 1); /* it runs */
+	kill(spawner_pid(), SIGKILL);
+	assert_int_equal(waitpid(spawner_pid(), NULL, 0), spawner_pid());
+	spawner_lost();
+	read_all(fd, text, sizeof(text)); /* to its end */
+	assert_int_equal(spawner_fd(), -1);
+	assert_int_equal(crew_live(crew), 0);
+	assert_int_equal(exec_start(x, (struct spawner_text){ NULL, 0 }, 0, 0), -ENOTCONN);
+	assert_int_equal(crew_live(crew), 0);
+	assert_int_equal(spawner_begin(false), 0);
+	fd = exec_start(x, (struct spawner_text){ NULL, 0 }, 0, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(crew_live(crew), 1);
+	close(fd);
+	await_live(0);
+	assert_int_equal(count_started(), before + 2);
+	exec_unref(x);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -171,15 +214,17 @@ static int end(void **state)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_equal_goes_on_and_what_differs_does_not),
 		cmocka_unit_test(a_process_has_its_words_and_environment),
 		cmocka_unit_test(no_more_are_started_than_may_be),
 		cmocka_unit_test(a_channel_is_one_until_it_is_shut_down_and_one_reads_it),
+		cmocka_unit_test(with_the_keeper_its_processes_go_and_the_next_starts_others),
 	};
 
+	keeper_main(argc, argv);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, begin, end);
 }

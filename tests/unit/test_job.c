@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+
 #include "job.h"
 
 static const char texts[] = "coap\0/srv\0/bin/x\0-a\0A=1\0B=";
@@ -78,12 +80,41 @@ static void counts_that_cannot_be_are_refused(void **state)
 	assert_true(job_read(&j, data, sizeof(struct job_head))); /* an end */
 }
 
+static void a_pause_doubles_until_something_lasts(void **state)
+{
+	uint64_t pause = 0;
+
+	(void)state;
+	for (uint64_t want = 1000; want < 60000; want *= 2) {
+		pause = job_pause(pause, 59999);
+		assert_int_equal(pause, want);
+	}
+	for (int i = 0; i < 3; i++) {
+		pause = job_pause(pause, 0);
+		assert_int_equal(pause, 60000);
+	}
+	assert_int_equal(job_pause(pause, 60000), 1000);
+}
+
+static void an_end_is_told_in_words(void **state)
+{
+	char text[80];
+
+	(void)state;
+	job_end_text(7 << 8, text, sizeof(text)); /* as wait(2) has it */
+	assert_string_equal(text, "has ended with status 7");
+	job_end_text(SIGKILL, text, sizeof(text));
+	assert_string_equal(text, "was ended by signal 9 (Killed)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_job_is_ready_to_be_run),
 		cmocka_unit_test(a_job_that_is_cut_or_has_more_is_refused),
 		cmocka_unit_test(counts_that_cannot_be_are_refused),
+		cmocka_unit_test(a_pause_doubles_until_something_lasts),
+		cmocka_unit_test(an_end_is_told_in_words),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
