@@ -13,6 +13,7 @@
 #include "env.h"
 #include "explain.h"
 #include "gate.h"
+#include "inquiry.h"
 #include "log.h"
 #include "peers.h"
 #include "psk_ask.h"
@@ -41,6 +42,7 @@ struct engine {
 	struct serving_news news;
 	struct admission admission;
 	struct peers peers;
+	struct inquiry inquiry;
 	struct tunnels tunnels;
 	struct backlog backlog;
 	struct steps steps;
@@ -383,6 +385,7 @@ uint64_t engine_run(struct engine *e)
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
 		more |= serving_run(&e->serving, &e->peers, &e->tunnels, &e->news);
+		more |= inquiry_run(&e->inquiry);
 		more |= e->draining && round_last(&e->last, &e->peers);
 		more |= e->draining && tunnels_drain(&e->tunnels);
 	}
@@ -398,6 +401,7 @@ uint64_t engine_run(struct engine *e)
 	if (explain_wanted(&e->explain, &e->metrics))
 		wait = least(wait, e->cooled_at + COOL_EVERY_MS - now);
 	wait = least(wait, tunnels_wait(&e->tunnels, WAIT_MOST_MS));
+	wait = least(wait, inquiry_wait(&e->inquiry, WAIT_MOST_MS));
 	return least(wait, peers_wait(&e->peers, WAIT_MOST_MS));
 }
 
@@ -427,6 +431,7 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 		.cache = record_cache_new(HOT_SESSIONS),
 		.scratch = e->scratch,
 		.bus = &e->bus,
+		.inquiry = &e->inquiry,
 		.steps = &e->steps,
 		.services = e->serving.services,
 		.upstream = c->upstream,
@@ -446,6 +451,9 @@ struct engine *engine_new(const struct engine_config *c, uint64_t now_ms, uint64
 	e->bus = (struct bus){ .sessions = e->peers.sessions, .index = c->index, .count = c->count, .post = c->post,
 			       .post_ctx = c->ctx, .settle = peers_settle_session, .settle_ctx = &e->peers,
 			       .env = &e->env };
+	e->inquiry = (struct inquiry){ .env = &e->env, .sessions = e->peers.sessions, .settle = peers_settle_session,
+				       .settle_ctx = &e->peers };
+	inquiry_init(&e->inquiry);
 	if (txq_init(&e->txq, c->flush, c->ctx) < 0 || !e->env.cache || peers < 0 || tunnels < 0 ||
 	    (c->upstream && !e->env.asks) || backlog_init(&e->backlog, &e->peers.hash_key) < 0) {
 		engine_free(e);
@@ -458,6 +466,7 @@ void engine_free(struct engine *e)
 {
 	bus_clear(&e->bus);
 	backlog_destroy(&e->backlog);
+	inquiry_clear(&e->inquiry);
 	peers_clear(&e->peers);
 	tunnels_clear(&e->tunnels);
 	psk_asks_free(e->env.asks);
@@ -473,7 +482,7 @@ void engine_free(struct engine *e)
 
 void engine_apply(struct engine *e, const struct engine_settings *s)
 {
-	serving_apply(&e->serving, s->services);
+	serving_apply(&e->serving, s->services, &e->inquiry);
 	admission_set_rate(&e->admission, s->handshake_rate, e->env.now);
 	e->steps.most = s->handshake_steps_per_turn;
 }

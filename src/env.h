@@ -18,6 +18,7 @@ struct session_store;
 struct steps;
 struct upstream;
 struct psk_asks;
+struct inquiry;
 struct tls_about;
 struct desk;
 
@@ -35,6 +36,7 @@ struct env {
 	struct steps *steps;          /* the expensive ones that this turn still has */
 	struct upstream *upstream;    /* to backends */
 	struct psk_asks *asks;        /* programs that know pre-shared keys; NULL: none can be asked */
+	struct inquiry *inquiry;      /* where these are asked about sessions that are there already */
 	struct desk *desks;           /* to processes that serve all sessions of a service */
 	const struct tls_about *about; /* while a handler that passes it on opens a session: its handshake */
 };

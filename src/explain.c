@@ -42,6 +42,8 @@ static const struct text {
 						"net.core.wmem_max, for unix sockets net.unix.max_dgram_qlen" },
 	[METRIC_psk_unanswered] = { LOG_WARNING_, "the program at the psk-socket is not there or too slow: see what it says; "
 						  "--psk-cache keeps answers for longer" },
+	[METRIC_psk_recheck_unanswered] = { LOG_WARNING_, "the program at the psk-socket is not there or too slow: these "
+							  "sessions go on, though their keys may be revoked" },
 	[METRIC_connect_dropped] = { LOG_WARNING_, "too many came before their handshake was done, or it failed, which a line "
 						   "above tells of; the local programs have to say it again" },
 	[METRIC_connect_down] = { LOG_WARNING_, "a line above says how the remote server failed; it is tried again within a "

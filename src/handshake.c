@@ -612,7 +612,7 @@ bool handshake_finish(struct handshake *h, struct handshake_result *out)
 	h->leaf = tls_peer_leaf(h->session);
 	out->identity = tls_identity(h->session, h->leaf);
 	out->tls = h->tls;
-	tls_grant_take(tls_grants(h->tls), h->session, &out->grant);
+	tls_grant_take(tls_grants(h->tls), h->session, h->report.psk_key, &out->grant);
 	tls_about_alpn(h->session, out->alpn);
 	out->resumed = gnutls_session_is_resumed(h->session) != 0;
 	out->kx = gnutls_kx_get_name(gnutls_kx_get(h->session));

@@ -77,6 +77,7 @@
 	X(psk_asked, "pre-shared keys asked for at a psk-socket")                             \
 	X(psk_remembered, "of those that were wanted, not asked for as an answer was remembered") \
 	X(psk_unanswered, "handshakes that failed because a psk-socket did not answer")       \
+	X(psk_recheck_unanswered, "times that a psk-socket did not answer about a session of before a reload") \
 	X(connect_peers, "local peers that connect services took on")                         \
 	X(connect_done, "handshakes with remote servers finished")                            \
 	X(connect_resumed, "of these handshakes, resumed")                                    \

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "inquiry.h"
 #include "log.h"
 #include "metrics.h"
 #include "psk_ask.h"
@@ -251,6 +252,16 @@ static bool take_route(struct session *s, const struct service_config *service, 
 	return false;
 }
 
+/* False: it is not to be served. */
+static bool check_again(struct session *s)
+{
+	enum tls_grant_verdict v = session_check_grant(s);
+
+	if (v == TLS_GRANT_ASK)
+		inquiry_ask(s->env->inquiry, s);
+	return v != TLS_GRANT_VOID;
+}
+
 static void open_session(struct session *s, const struct handshake *h, const struct tls *served_with)
 {
 	const struct service_config *service = &s->env->services[s->listener]->config;
@@ -259,7 +270,7 @@ static void open_session(struct session *s, const struct handshake *h, const str
 	int err;
 
 	/* it began before a reload, whose round over the sessions may have passed its place */
-	if (served_with != service->tls && !session_granted(s)) {
+	if (served_with != service->tls && !check_again(s)) {
 		session_close(s, SESSION_END_REVOKED);
 		return;
 	}

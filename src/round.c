@@ -33,7 +33,7 @@ static void visit_session(void *ctx, struct table_node *n)
 
 	if (v->leaving[s->listener])
 		end_session(v->peers, s, SESSION_END_DRAIN);
-	else if (v->recheck[s->listener] && !session_granted(s))
+	else if (v->recheck[s->listener] && session_check_grant(s) == TLS_GRANT_VOID)
 		end_session(v->peers, s, SESSION_END_REVOKED);
 	else
 		peers_arm_session(v->peers, s); /* its time-out may be another one now */

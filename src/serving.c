@@ -16,7 +16,16 @@ static void serve(struct serving *v, unsigned listener, struct service *s)
 	v->services[listener] = s;
 }
 
-static void change(struct serving *v, unsigned listener, struct service *fresh)
+/* Sessions go on, though not all of them for certain. */
+static void go_on(struct serving *v, unsigned listener, const struct tls *now, const struct tls *fresh,
+		  struct inquiry *q)
+{
+	v->recheck[listener] |= tls_trust_differs(now, fresh);
+	if (now != fresh && tls_psk(fresh)->source.id)
+		inquiry_begin(q, listener);
+}
+
+static void change(struct serving *v, unsigned listener, struct service *fresh, struct inquiry *q)
 {
 	struct service *now = v->services[listener];
 
@@ -28,15 +37,15 @@ static void change(struct serving *v, unsigned listener, struct service *fresh)
 		v->leaving[listener] = true;
 		return;
 	}
-	if (now && now->config.tls && tls_trust_differs(now->config.tls, fresh->config.tls))
-		v->recheck[listener] = true;
+	if (now && now->config.tls)
+		go_on(v, listener, now->config.tls, fresh->config.tls, q);
 	serve(v, listener, fresh);
 }
 
-void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST])
+void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST], struct inquiry *q)
 {
 	for (unsigned i = 0; i < LISTENERS_MOST; i++)
-		change(v, i, services[i]);
+		change(v, i, services[i], q);
 	v->round = (struct round){ .handshakes_done = false };
 	v->tunnels_begun = v->tunnels_done = false;
 	v->changes++;

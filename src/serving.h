@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "datagram.h"
+#include "inquiry.h"
 #include "peers.h"
 #include "round.h"
 #include "service.h"
@@ -25,8 +26,8 @@ struct serving { /* begins all zero */
 	bool tunnels_begun, tunnels_done; /* the same over local peers */
 };
 
-/* From now on, by listener; takes references. */
-void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST]);
+/* From now on, by listener; takes references. Where a program knows the keys the inquiry begins. */
+void serving_apply(struct serving *v, struct service *const services[static LISTENERS_MOST], struct inquiry *q);
 /* The service that a handshake may begin with there, NULL: none may. */
 static inline struct service *serving_at(const struct serving *v, unsigned listener)
 {

@@ -437,13 +437,13 @@ const char *session_alpn(const struct session *s)
 	return s->alpn ? behind_identity(s) : NULL;
 }
 
-bool session_granted(const struct session *s)
+enum tls_grant_verdict session_check_grant(const struct session *s)
 {
 	const char *certificate = NULL;
 
 	if (s->certificate)
 		certificate = s->alpn ? session_alpn(s) + strlen(session_alpn(s)) + 1 : behind_identity(s);
-	return tls_grant_holds(tls_grants(service_of(s)->tls), (const uint8_t *)certificate, s->psk_grant,
+	return tls_grant_check(tls_grants(service_of(s)->tls), (const uint8_t *)certificate, s->psk_grant,
 			       session_identity(s));
 }
 

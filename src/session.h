@@ -110,7 +110,7 @@ uint64_t session_due(const struct session *s);
 void session_tick(struct session *s);
 
 /* Would its peer come in with what it came in with? */
-bool session_granted(const struct session *s);
+enum tls_grant_verdict session_check_grant(const struct session *s);
 /* Ends it, with close_notify or, for who is denied or revoked, access_denied where the peer should know. The engine removes it when the current call is over. */
 void session_close(struct session *s, enum session_end why);
 /* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */

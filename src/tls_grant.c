@@ -139,16 +139,28 @@ void tls_grants_clear(struct tls_grants *g)
 
 /* ---- taking ---- */
 
-/* 0: nobody has a key for it. */
-static uint32_t hash_key(const struct tls_grants *g, const void *identity, size_t len)
+uint32_t tls_grant_key(const struct tls_grants *g, const uint8_t *key, size_t len)
 {
-	static const char program[] = "program";
-	size_t key_len = sizeof(program);
+	return (uint32_t)siphash(&g->key, key, len) | 1;
+}
+
+/* Of the key in the file. 0: there is none for it. */
+static uint32_t find_psk(const struct tls_grants *g, const void *identity, size_t len)
+{
+	size_t key_len;
 	const uint8_t *key = g->psks != NULL ? psk_find(g->psks, identity, len, &key_len) : NULL;
 
-	if (key == NULL && !g->psk_program)
-		return 0;
-	return (uint32_t)siphash(&g->key, key != NULL ? key : (const uint8_t *)program, key_len) | 1;
+	return key != NULL ? tls_grant_key(g, key, key_len) : 0;
+}
+
+static uint32_t take_psk(const struct tls_grants *g, gnutls_session_t s, const struct psk_key *told)
+{
+	gnutls_datum_t identity;
+	uint32_t psk = 0;
+
+	if (gnutls_psk_server_get_username2(s, &identity) >= 0)
+		psk = find_psk(g, identity.data, identity.size);
+	return psk == 0 && told != NULL ? tls_grant_key(g, told->data, told->len) : psk;
 }
 
 static void put_hash(struct tls_grant *out, uint64_t hash)
@@ -318,17 +330,15 @@ static void take_certificate(const struct tls_grants *g, const gnutls_datum_t *d
 	free_chain(chain, n);
 }
 
-void tls_grant_take(const struct tls_grants *g, gnutls_session_t s, struct tls_grant *out)
+void tls_grant_take(const struct tls_grants *g, gnutls_session_t s, const struct psk_key *told, struct tls_grant *out)
 {
 	const gnutls_datum_t *ders;
-	gnutls_datum_t identity;
 	unsigned count;
 
 	out->psk = 0;
 	out->size = 0;
 	if (gnutls_auth_get_type(s) == GNUTLS_CRD_PSK) {
-		if (gnutls_psk_server_get_username2(s, &identity) >= 0)
-			out->psk = hash_key(g, identity.data, identity.size);
+		out->psk = take_psk(g, s, told);
 		return;
 	}
 	if (tls_raw_peer(s, out->certificate + AT_HASHES)) {
@@ -390,19 +400,23 @@ static bool certificate_holds(const struct tls_grants *g, const uint8_t *c)
 }
 
 /* The key is looked for under the identity that its session goes by. */
-static bool psk_holds(const struct tls_grants *g, uint32_t psk, const char *identity)
+static enum tls_grant_verdict check_psk(const struct tls_grants *g, uint32_t psk, const char *identity)
 {
-	uint8_t raw[PSK_IDENTITY_MAX];
-	size_t len = tls_peer_psk_identity(identity, raw, sizeof(raw));
+	uint8_t raw[PSK_IDENTITY_MAX] = { 0 };
+	size_t len = identity != NULL ? tls_peer_psk_identity(identity, raw, sizeof(raw)) : 0;
+	uint32_t now = find_psk(g, raw, len);
 
-	return hash_key(g, raw, len) == psk;
+	if (now == 0 && len > 0 && g->psk_program)
+		return TLS_GRANT_ASK;
+	return now == psk ? TLS_GRANT_GOOD : TLS_GRANT_VOID;
 }
 
-bool tls_grant_holds(const struct tls_grants *g, const uint8_t *certificate, uint32_t psk, const char *identity)
+enum tls_grant_verdict tls_grant_check(const struct tls_grants *g, const uint8_t *certificate, uint32_t psk,
+				       const char *identity)
 {
-	if (certificate != NULL)
-		return certificate_holds(g, certificate);
 	if (psk != 0)
-		return identity != NULL && psk_holds(g, psk, identity);
-	return !g->certificate_required;
+		return check_psk(g, psk, identity);
+	if (certificate != NULL ? certificate_holds(g, certificate) : !g->certificate_required)
+		return TLS_GRANT_GOOD;
+	return TLS_GRANT_VOID;
 }

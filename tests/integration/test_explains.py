@@ -33,7 +33,7 @@ MOVED_BY = {
     "session_closed_local": "integration/test_exec.py", "session_closed_drain": "sim/sim.c", "session_closed_seq": "sim/sim.c",
     "session_closed_denied": "integration/test_routes.py", "session_closed_revoked": "integration/test_revocation.py",
     "psk_asked": "integration/test_psk_socket.py", "psk_remembered": "integration/test_psk_socket.py",
-    "psk_unanswered": "integration/test_psk_socket.py",
+    "psk_unanswered": "integration/test_psk_socket.py", "psk_recheck_unanswered": "integration/test_psk_socket.py",
     "records_in": "integration/test_clients.py", "records_out": "integration/test_clients.py",
     "bytes_in": "integration/test_clients.py", "bytes_out": "integration/test_signals.py",
     "send_too_large": "sim/attacks.c",

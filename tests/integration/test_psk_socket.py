@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 import certs
 import clients
@@ -33,8 +34,10 @@ class Program:
     """One that does as the case says: answer(question) gives what is sent back, None: nothing."""
 
     def __init__(self, t, answer):
+        self.t = t
         self.answer = answer
         self.questions = []
+        self.asked = threading.Condition()
         self.path = path_of(t)
         if os.path.exists(self.path):
             os.unlink(self.path)
@@ -50,10 +53,19 @@ class Program:
             if question == b"end":
                 self.sock.close()
                 return
-            self.questions.append(question.decode())
+            with self.asked:
+                self.questions.append(question.decode())
+                self.asked.notify_all()
             said = self.answer(question.decode())
             for text in [said] if isinstance(said, str) else said or []:
                 self.sock.sendto(text.encode(), peer)
+
+    def expect(self, question, times):
+        """Waits until it was put so often."""
+        left = self.t.until(None) - time.monotonic()
+        with self.asked:
+            check(self.asked.wait_for(lambda: self.questions.count(question) >= times, left),
+                  f"questions: {self.questions}")
 
     def close(self):
         if self.thread.is_alive():
@@ -205,27 +217,68 @@ def _(t):
     check(2 <= p.questions.count(f"get {hexed('mute')}") <= 7, f"questions: {p.questions}")
 
 
-@case("SIGHUP forgets what the program said, and sessions of its identities go on; without it they end", seconds=60)
-def _(t):
-    p = Program(t, knows(alice=KEY))
-    port = free_port()
-
+def reloading(t, how, port):
+    """A daemon with a service of these settings; to write others, and to have them read."""
     def write(how):
-        return t.file("dtlsd.conf", f"service a {{\nlisten = 127.0.0.1:{port}\n{how}\n}}\n")
+        return t.file("dtlsd.conf", f"workers = 2\nservice a {{\nlisten = 127.0.0.1:{port}\n{how}\n}}\n")
 
-    t.file("psk.txt", f"bob:{KEY}\n")
-    d = t.daemon("--config", write("psk-socket = psk.sock"), addresses=[], port=port)
-    live = good(t, d, "alice")
-    since = d.mark()
-    d.signal(signal.SIGHUP)
-    d.expect(r"notice: reloaded", since=since)
-    live.ask("ping", r"^pong$")
-    asked = len(p.questions)
-    good(t, d, "alice")
-    check(len(p.questions) > asked, "the answer of before the reload was used")
-    write("pskpasswd = psk.txt")
-    d.signal(signal.SIGHUP)
-    live.expect(r"alert number 49|access denied")
+    def reload(how=how):
+        write(how)
+        since = d.mark()
+        d.signal(signal.SIGHUP)
+        d.expect(r"notice: reloaded", since=since)
+
+    d = t.daemon("--config", write(how), addresses=[], port=port)
+    return d, reload
+
+
+DENIED = r"alert number 49|access denied"
+
+
+@case("SIGHUP forgets what the program said, and asks it about the sessions that are there: who is unknown now or has "
+      "another key is told and closed, others go on; without the program its sessions end", seconds=60)
+def _(t):
+    known = {"alice": KEY, "bob": KEY, "carol": KEY}
+    p = Program(t, lambda question: knows(**known)(question))
+    t.file("psk.txt", f"dave:{KEY}\n")
+    d, reload = reloading(t, "psk-socket = psk.sock\npskpasswd = psk.txt", free_port())
+    live = {name: good(t, d, name) for name in ("alice", "bob", "carol", "dave")}
+    reload()
+    p.expect(f"get {hexed('alice')}", 2)
+    known.update(carol=OTHER)
+    del known["bob"]
+    reload()
+    for name in ("bob", "carol"):
+        live[name].expect(DENIED)
+    p.expect(f"get {hexed('alice')}", 3)
+    for name in ("alice", "dave"):
+        live[name].ask("ping", r"^pong$")
+    check_equal(d.counters()["session_closed_revoked"], 2, "sessions closed")
+    check_equal(p.questions.count(f"get {hexed('dave')}"), 0, "questions about who is in the file")
+    reload("pskpasswd = psk.txt")
+    live["alice"].expect(DENIED)
+    live["dave"].ask("ping", r"^pong$")
+
+
+@case("a program that says nothing after SIGHUP, or is away, closes nobody; it is asked until it answers", seconds=60)
+def _(t):
+    known = {"alice": KEY, "bob": KEY}
+    silent = threading.Event()
+    p = Program(t, lambda question: None if silent.is_set() else knows(**known)(question))
+    d, reload = reloading(t, "psk-socket = psk.sock", free_port())
+    live = {name: good(t, d, name) for name in known}
+    silent.set()
+    reload()
+    d.await_counter("psk_recheck_unanswered", 1)
+    d.expect(r"warning: peer=.* psk-socket /.*psk\.sock: no answer in 5 seconds about a session of before the reload, which "
+             "goes on: see to the program")
+    p.close()
+    for c in live.values():
+        c.ask("ping", r"^pong$")
+    example(t, f"bob:{KEY}")
+    live["alice"].expect(DENIED)
+    live["bob"].ask("ping", r"^pong$")
+    check_equal(d.counters()["session_closed_revoked"], 1, "sessions closed")
 
 
 def refused(name, pattern, *options):

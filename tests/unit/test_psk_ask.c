@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "psk_ask.h"
+#include "psk_program.h"
 
 #define REMEMBER_MS 60000
 
@@ -27,26 +27,6 @@ static struct psk_asks *asks;
 static struct psk_source source;
 static struct psk_key key;
 static uint64_t now;
-static char path[64];
-static int server = -1;
-static struct sockaddr_un asker; /* who put the last question */
-static socklen_t asker_len;
-
-static void serve(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-
-	strcpy(un.sun_path, path);
-	server = socket(AF_UNIX, SOCK_DGRAM, 0);
-	assert_int_equal(bind(server, (struct sockaddr *)&un, sizeof(un)), 0);
-}
-
-static void end_serving(void)
-{
-	close(server);
-	unlink(path);
-	server = -1;
-}
 
 static int set_up(void **state)
 {
@@ -56,15 +36,13 @@ static int set_up(void **state)
 	atomic_store(&limit.open, 0);
 	atomic_store(&limit.most, 100);
 	now = 1000000;
-	snprintf(path, sizeof(path), "/tmp/dtlsd-psk-ask-%ld", (long)getpid());
-	unlink(path);
 	u = upstream_new(&limit);
 	assert_non_null(u);
 	upstream_count(u, &metrics);
 	asks = psk_asks_new(u, &metrics, &now);
 	assert_non_null(asks);
-	psk_source_init(&source, path, REMEMBER_MS);
 	serve();
+	psk_source_init(&source, path, REMEMBER_MS);
 	return 0;
 }
 

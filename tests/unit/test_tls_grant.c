@@ -16,10 +16,15 @@ static const struct talk BY_CERT = { .cert = &client };
 static const struct talk BY_PSK = { .priority = GNUTLS_12 "+PSK", .psk_user = "alice", .psk_key = ALICE_KEY };
 static const struct talk BY_NOBODY = { .cert = NULL };
 
+static enum tls_grant_verdict check(const struct tls *tls, const struct talk *t)
+{
+	return tls_grant_check(tls_grants(tls), t->grant.size > 0 ? t->grant.certificate : NULL, t->grant.psk,
+			       t->identity);
+}
+
 static bool holds(const struct tls *tls, const struct talk *t)
 {
-	return tls_grant_holds(tls_grants(tls), t->grant.size > 0 ? t->grant.certificate : NULL, t->grant.psk,
-			       t->identity);
+	return check(tls, t) == TLS_GRANT_GOOD;
 }
 
 /* Who came in with the one and asks again with the other. */
@@ -61,6 +66,35 @@ static void a_key_that_is_gone_or_another_does_not_hold(void **state)
 	assert_after(&o, &other, BY_PSK, false);
 	assert_after(&o, &more, BY_PSK, true);
 	assert_after(&o, &none, BY_PSK, false);
+}
+
+/* It is asked about who is not in the file, and where it is not any more, these are gone. */
+static void what_only_a_program_knows_it_is_asked_about(void **state)
+{
+	struct tls_options o = usual(VERIFY_CLIENT_NONE), asks = o, both = o, other = o;
+	struct fixture f = start(&o);
+	struct talk t = BY_PSK, nobody = BY_NOBODY;
+	struct tls *tls;
+
+	(void)state;
+	asks.psk_socket = both.psk_socket = other.psk_socket = "/tmp/dtlsd-nobody-is-there";
+	asks.pskpasswd = NULL;
+	other.pskpasswd = write_text("psk-other-key", "alice:00\n");
+	assert_true(talk(f.tls, &t));
+	assert_true(talk(f.tls, &nobody));
+	tls = load(&asks, f.shared);
+	assert_int_equal(check(tls, &t), TLS_GRANT_ASK);
+	assert_int_equal(check(tls, &nobody), TLS_GRANT_GOOD);
+	tls_unref(tls);
+	tls = load(&both, f.shared);
+	assert_int_equal(check(tls, &t), TLS_GRANT_GOOD);
+	tls_unref(tls);
+	tls = load(&other, f.shared);
+	assert_int_equal(check(tls, &t), TLS_GRANT_VOID);
+	tls_unref(tls);
+	forget(&t);
+	forget(&nobody);
+	stop(&f);
 }
 
 static void identities_of_any_bytes_are_found_again(void **state)
@@ -284,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everybody_stays_when_nothing_that_matters_changes),
 		cmocka_unit_test(a_key_that_is_gone_or_another_does_not_hold),
+		cmocka_unit_test(what_only_a_program_knows_it_is_asked_about),
 		cmocka_unit_test(identities_of_any_bytes_are_found_again),
 		cmocka_unit_test(a_revoked_certificate_does_not_hold),
 		cmocka_unit_test(a_certificate_of_a_ca_that_is_gone_does_not_hold),

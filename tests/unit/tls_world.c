@@ -394,7 +394,7 @@ static void note_success(struct talk *t)
 	t->cipher = gnutls_cipher_get(s);
 	t->version = gnutls_protocol_get_version(s);
 	t->identity = tls_identity(s, peer);
-	tls_grant_take(tls_grants(gnutls_db_get_ptr(s)), s, &t->grant);
+	tls_grant_take(tls_grants(gnutls_db_get_ptr(s)), s, NULL, &t->grant);
 	tls_names(s, peer, &t->names);
 	if (peer)
 		gnutls_x509_crt_deinit(peer);
