@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from harness import Failed, check, check_equal, skip
+from harness import Failed, check, check_equal, free_port, skip, udp_bound
 
 Header = collections.namedtuple("Header", "family peer local tlvs ssl")
 
@@ -60,13 +60,13 @@ def named(t, hosts):
 class Backend:
     """A server; answer(data) gives the datagrams to answer with. echo is the default, None is silence."""
 
-    def __init__(self, t, where="127.0.0.1", answer=lambda data: [data], port=0):
+    def __init__(self, t, where="127.0.0.1", answer=lambda data: [data], port=None):
         self.t, self.answer = t, answer
         self.changed = threading.Condition()
         self.got = []  # (source, data)
         self.unix = where == "unix"
         self.family = socket.AF_UNIX if self.unix else socket.AF_INET6 if ":" in where else socket.AF_INET
-        self.address = tempfile.mktemp(prefix="backend-", dir=t.dir()) if self.unix else (where, port)
+        self.address = tempfile.mktemp(prefix="backend-", dir=t.dir()) if self.unix else (where, port or free_port())
         self.socket = None
         self.start()
         t.closing(self)
@@ -83,8 +83,6 @@ class Backend:
         if not self.unix:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(self.address)
-        if not self.unix:
-            self.address = self.socket.getsockname()[:2]
         self.stopping = False
         self.thread = threading.Thread(target=self._serve, args=(self.socket,), daemon=True)
         self.thread.start()
@@ -103,8 +101,7 @@ class Backend:
                 except ConnectionRefusedError:  # the session is over
                     pass
 
-    def stop(self):
-        """As if it had died."""
+    def close(self):
         if self.socket is None:
             return
         self.stopping = True
@@ -116,7 +113,18 @@ class Backend:
         if self.unix:
             os.unlink(self.address)
 
-    close = stop
+    def _bound(self):
+        if not self.unix:
+            return udp_bound(self.address[1], self.address[0])
+        with open("/proc/net/unix", encoding="utf-8", errors="backslashreplace") as f:
+            return self.address in f.read()
+
+    def stop(self):
+        """As if it had died. A program that another case is just starting has the socket, too, until it is one."""
+        self.close()
+        while self._bound():
+            check(time.monotonic() < self.t.deadline, "the backend's socket stays")
+            time.sleep(0.01)
 
     def say(self, source, data):
         """Unasked."""

@@ -3,6 +3,7 @@
 step a test can take, skip, repeat or bend. The AEAD comes from OpenSSL's libcrypto, not from what dtlsd uses.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import hmac
@@ -282,6 +283,7 @@ class Client(Peer):
         self.write = self.read = None
         self.epoch_seq = 0
         self.inbox = []            # (type, plaintext) of protected records
+        self.repeated = None       # what it has asked more than once, perhaps
         self.server_verified = False
         self.finished = b""        # our Finished message
 
@@ -413,15 +415,28 @@ class Client(Peer):
 
     def next(self, timeout=None):
         """(type, plaintext) of the next protected record."""
-        while not self.inbox:
-            self.digest(self.receive(timeout))
-        return self.inbox.pop(0)
+        while True:
+            while not self.inbox:
+                self.digest(self.receive(timeout))
+            kind, data = self.inbox.pop(0)
+            if data != self.repeated:
+                return kind, data
 
     def answer(self, timeout=None):
         """What the next record says."""
         kind, data = self.next(timeout)
         check_equal(kind, DATA, "the record's type")
         return data
+
+    def keep_asking(self, text):
+        """Until it is echoed: what is lost meanwhile is lost. Echoes that come later than that are passed over."""
+        self.repeated = None
+        while self.repeated is None:
+            self.say(text)
+            with contextlib.suppress(Failed):
+                check_equal(self.answer(0.2), text, "the echo")
+                self.repeated = text
+            check(time.monotonic() < self.t.deadline, "no answer")
 
     def ask(self, text, answer):
         self.say(text)

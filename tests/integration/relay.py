@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 
-from harness import readable
+from harness import readable, udp_socket
 
 
 IP_UDP = 28
@@ -60,8 +60,7 @@ class Relay:
         with contextlib.suppress(AttributeError):  # a policy may be any callable
             policy.relay = self
         self.host = "127.0.0.1"
-        self.lower = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.lower.bind((self.host, 0))
+        self.lower = udp_socket(self.host)
         self.port = self.lower.getsockname()[1]
         self.upper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.upper.connect(d.address)

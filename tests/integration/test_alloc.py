@@ -11,7 +11,7 @@ import time
 import certs
 import dtlsraw as raw
 from allocs import counted, resident
-from harness import Failed, case, check, check_equal, main, skip_under_sanitizers
+from harness import Failed, case, check, check_equal, main, skip_under_sanitizers, udp_socket
 
 IP_PKTINFO = 8
 STRANGERS = 6000
@@ -21,9 +21,8 @@ class Crowd:
     """One socket that speaks from any address of 127.0.0.0/8 and hears what is sent there."""
 
     def __init__(self, t):
-        self.sock = t.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.sock = t.closing(udp_socket("0.0.0.0"))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.sock.bind(("0.0.0.0", 0))
         self.sock.settimeout(10)
 
     def say(self, number, datagram, to):

@@ -6,14 +6,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import time
 
 import certs
 import clients
 import dtlsraw as raw
-from harness import DTLSD, TOP, case, check, check_equal, free_port, main
+from harness import DTLSD, TOP, case, check, check_equal, free_port, main, udp_bound, udp_socket
 
 CLOSE = (raw.ALERT, bytes([1, raw.CLOSE_NOTIFY]))
 PSK = f'pskpasswd = "{certs.file("psk.txt")}"'
@@ -219,20 +218,14 @@ def _(t):
 
 def await_free(t, port):
     """A program that another case is just starting has our sockets, too, for as long as it is a copy of us."""
-    while True:
-        try:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-                s.bind(("127.0.0.1", port))
-            return
-        except OSError:
-            check(time.monotonic() < t.deadline, f"port {port} stays taken")
-            time.sleep(0.01)
+    while udp_bound(port):
+        check(time.monotonic() < t.deadline, f"port {port} stays taken")
+        time.sleep(0.01)
 
 
 @case("a port that is taken: the message has the place, at the start and on a reload")
 def _(t):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
+    with udp_socket() as s:
         taken, port = s.getsockname()[1], free_port()
         text = service("a", port, PSK) + service("b", taken, PSK)
         p = t.process([DTLSD, "--config", put(t, text)])
@@ -274,8 +267,7 @@ def _(t):
         check_equal(c.next(2), CLOSE, "what a session of the service that goes gets")
     for c in [*everyone, changed, psk_client(t, comes).connect(), psk_client(t, stays).connect()]:
         c.alive()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", goes))  # it is free
+    check(not udp_bound(goes), "its port is not free")
     check_equal(d.counters()["session_closed_drain"], 20, "sessions closed")
     # and back
     put(t, common + service("goes", goes, PSK))

@@ -8,14 +8,13 @@ No rate or time is asserted, only what was done and what became of it.
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 
 import certs
 from allocs import resident
-from harness import DTLSBENCH, SANITIZER, SCALE, Failed, case, check, check_equal, free_port, main, skip
+from harness import DTLSBENCH, SANITIZER, SCALE, Failed, case, check, check_equal, free_port, main, skip, udp_socket
 from relay import Relay, path
 
 OK, FAILED, UNANSWERED = 0, 1, 2
@@ -239,8 +238,7 @@ class Echo:
     """A UDP server without DTLS; change makes of each datagram what goes back, None for nothing."""
 
     def __init__(self, t, change):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket = udp_socket()
         self.socket.settimeout(0.05)
         self.address = self.socket.getsockname()
         self.change, self.stopping = change, False

@@ -17,7 +17,8 @@ import threading
 import time
 
 import certs
-from harness import (DTLSC, DTLSD, Failed, Process, case, check, check_equal, free_port, main, skip)
+from harness import (DTLSC, DTLSD, Failed, Process, await_udp, case, check, check_equal, free_port, main, skip,
+                     udp_socket)
 from relay import Relay
 
 OK, LOCAL, USAGE, NETWORK, HANDSHAKE, VERIFY, TIMEOUT, ALERT = range(8)
@@ -34,11 +35,7 @@ class Server:
             self.process = t.process(argv)
         except FileNotFoundError:
             skip(f"no {argv[0]}")
-        pattern = re.compile(rf"^\s*\d+: [0-9A-F]+:{port:04X} ", re.MULTILINE)
-        while not any(pattern.search(open(f"/proc/net/{f}", encoding="ascii").read()) for f in ("udp", "udp6")):
-            check(self.process.child.poll() is None, f"{argv[0]}: ended before it listened")
-            check(time.monotonic() < t.deadline, f"{argv[0]}: does not listen")
-            time.sleep(0.02)
+        await_udp(t, self.process, port)
 
 
 def gnutls_echo(t, *options, kind="server"):
@@ -399,8 +396,7 @@ def _(_t):
 
 @case("silence ends in a time-out, status 6")
 def _(_t):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
-        mute.bind(("127.0.0.1", 0))
+    with udp_socket() as mute:
         port = mute.getsockname()[1]
         expect_failure(run([DTLSC, "--timeout", "0.5", f"127.0.0.1:{port}"]), TIMEOUT, "no answer in 0.5 s")
 

@@ -13,7 +13,7 @@ import time
 import certs
 import recipes
 from backend import Backend
-from harness import CASES, Failed, case, check, check_equal, free_port, main
+from harness import CASES, Failed, await_udp, case, check, check_equal, free_port, main
 from recipes import Recipe, needs
 
 
@@ -29,16 +29,6 @@ def await_line(t, path, pattern):
                 return found
         time.sleep(0.05)
     raise Failed(f"{path}: no {pattern!r}, only {text!r}")
-
-
-def await_udp(t, port):
-    """Waits until someone listens there, on IPv4."""
-    while time.monotonic() < t.deadline:
-        with open("/proc/net/udp", encoding="ascii") as f:
-            if re.search(rf"^ *\d+: [0-9A-F]{{8}}:{port:04X} ", f.read(), re.MULTILINE):
-                return
-        time.sleep(0.05)
-    raise Failed(f"nobody listens on port {port}")
 
 
 def ask_plainly(t, port, data):
@@ -65,8 +55,7 @@ def _(t):
     r.run("umask 077 && echo \"sensor-1:")
     for beginning in ("openssl genpkey", "openssl ecparam", "openssl pkey"):
         r.run(beginning)
-    r.start("coap-server-notls")
-    await_udp(t, back)
+    await_udp(t, r.start("coap-server-notls"), back)
     d = r.daemon()
     time_of_day = r"\w{3} \d\d \d\d:\d\d:\d\d"
     for identity, libraries in (("psk:sensor-1", ("openssl", "gnutls")), ("CN=client.example", ("openssl", "gnutls")),
@@ -99,8 +88,7 @@ def _(t):
     server = r.file("rsyslog-server.conf", before=where)
     sender = r.file("rsyslog-host.conf", before=where + 'module(load="imuxsock" SysSock.Use="off")\n'
                     f'input(type="imuxsock" Socket="{host}")\n')
-    r.program(["rsyslogd", "-n", "-f", server, "-i", r.path("server.pid")])
-    await_udp(t, back)
+    await_udp(t, r.program(["rsyslogd", "-n", "-f", server, "-i", r.path("server.pid")]), back)
     d = r.daemon()
     r.run("echo '<13>")
     await_line(t, log, r"^2026-01-01T00:00:00Z web1\.example app +hello$")
@@ -147,8 +135,7 @@ def _(t):
     conf = r.file("dnsmasq.conf", after="no-resolv\nno-hosts\naddress=/www.example/192.0.2.7\n"
                   + "".join(f"txt-record=large.example,{x}\n" for x in texts[:4])
                   + "".join(f"txt-record=huge.example,{x}\n" for x in texts))
-    r.program(["dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file=" + conf])
-    await_udp(t, back)
+    await_udp(t, r.program(["dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file=" + conf]), back)
     d = r.daemon()
     os.mkfifo(answered)
     command = next(c for c in r.commands if c.startswith("(printf"))
@@ -260,8 +247,7 @@ def _(t):
                              "stats.example.org:8127": f"localhost:{front}", "127.0.0.1/8125": f"127.0.0.1/{near}",
                              "/var/lib/collectd/csv": t.dir() + "/csv"})
     own = f'BaseDir "{t.dir()}"\nPIDFile "{t.dir()}/pid"\nInterval 0.2\nHostname "here"\nFQDNLookup false\n'
-    r.program(["collectd", "-f", "-C", r.file("collectd.conf", before=own)])
-    await_udp(t, back)
+    await_udp(t, r.program(["collectd", "-f", "-C", r.file("collectd.conf", before=own)]), back)
     r.run("psktool")
     os.symlink(r.path("agents.psk"), r.path("agent.psk"))
     d = r.daemon()
