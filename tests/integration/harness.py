@@ -446,7 +446,7 @@ class Case:
 CASES = []
 
 
-def case(name, seconds=30):
+def case(name, seconds=60):
     def register(function):
         CASES.append(Case(name, function, seconds))
         return function

@@ -8,10 +8,10 @@ import os
 import pty
 import re
 import signal
-import socket
 import stat
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -54,9 +54,8 @@ def openssl_server(t, *options, kind="server"):
                       *options], port)
 
 
-def dtlsc(t, server, *options, trust=True, host="127.0.0.1"):
-    trusted = ["--x509cafile", certs.file("ca.pem")] if trust else []
-    return t.process([DTLSC, *trusted, *options, f"{host}:{server.port}"])
+def dtlsc(t, server, *options, **settings):
+    return t.process(to(server, options, **settings))
 
 
 def run(argv, text=b"", env=None):
@@ -66,9 +65,34 @@ def run(argv, text=b"", env=None):
     return done.returncode, done.stdout, done.stderr.decode("utf-8", "replace")
 
 
-def talk(server, text, *options, trust=True, host="127.0.0.1"):
+def run_until(argv, text, answer):
+    """The same, of a client that is told to end when as much as the answer has come."""
+    with tempfile.TemporaryFile() as err:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
+                              env=dict(os.environ, LC_ALL="C.UTF-8")) as c:
+            c.stdin.write(text)
+            c.stdin.close()
+            out = c.stdout.read(len(answer))
+            c.terminate()
+            out += c.stdout.read()
+        err.seek(0)
+        return c.returncode, out, err.read().decode("utf-8", "replace")
+
+
+def to(server, options, trust=True, host="127.0.0.1"):
     trusted = ["--x509cafile", certs.file("ca.pem")] if trust else []
-    return run([DTLSC, "--wait", "0.4", *trusted, *options, f"{host}:{server.port}"], text)
+    return [DTLSC, *trusted, *options, f"{host}:{server.port}"]
+
+
+def talk(server, text, *options, **settings):
+    return run(to(server, ["--wait", "0.4", *options], **settings), text)
+
+
+def hear(server, text, *options, answer=None, **settings):
+    """Until the answer has come, which is the echo where none is given; what is said on standard error."""
+    code, out, err = run_until(to(server, ["--wait", "50", *options], **settings), text, answer or text)
+    check_equal((code, out), (OK, answer or text), f"exit status and output ({err})")
+    return err
 
 
 def expect_failure(result, status, *words):
@@ -147,8 +171,7 @@ def terminal(t, server, *options, term="xterm", columns=80):
 
 @case("piped lines are answered, and the end of input is followed by close_notify")
 def _(t):
-    code, out, err = talk(gnutls_echo(t), b"ping\nsecond\n")
-    check_equal((code, out), (OK, b"ping\nsecond\n"), f"exit status and output ({err})")
+    hear(gnutls_echo(t), b"ping\nsecond\n")
 
 
 @case("a last line without a newline is sent as a line")
@@ -161,8 +184,7 @@ def _(t):
 @case("empty lines, NUL and non-text bytes pass from pipe to pipe unchanged")
 def _(t):
     data = b"\na\x00b\n\xff\xfe\x1b[31m\n"
-    code, out, err = talk(gnutls_echo(t), data)
-    check_equal((code, out), (OK, data), f"exit status and output ({err})")
+    hear(gnutls_echo(t), data)
 
 
 @case("a line that no record holds is refused by number, and the others are sent")
@@ -261,16 +283,14 @@ def _(t):
 def _(t):
     s = gnutls_echo(t)
     for host in ("localhost", "127.0.0.1"):
-        code, out, err = talk(s, b"ping\n", "-4", "--verbose", host=host)
-        check_equal((code, out), (OK, b"ping\n"), f"exit status and output ({err})")
+        err = hear(s, b"ping\n", "-4", "--verbose", host=host)
         check(re.search(r"version DTLS1\.2, suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, group X25519", err), err)
         check("full handshake" in err and f"valid for '{host}'" in err, err)
 
 
 @case("IPv6 by literal address")
 def _(t):
-    code, out, err = talk(gnutls_echo(t), b"ping\n", "-6", host="[::1]")
-    check_equal((code, out), (OK, b"ping\n"), f"exit status and output ({err})")
+    hear(gnutls_echo(t), b"ping\n", "-6", host="[::1]")
 
 
 @case("an unknown issuer is refused with status 5, and the server is told")
@@ -297,15 +317,13 @@ def _(t):
 
 @case("--insecure talks to anyone, and warns loudly twice")
 def _(t):
-    code, out, err = talk(gnutls_echo(t), b"ping\n", "--insecure", trust=False)
-    check_equal((code, out), (OK, b"ping\n"), f"exit status and output ({err})")
+    err = hear(gnutls_echo(t), b"ping\n", "--insecure", trust=False)
     check("WARNING: --insecure" in err and "issuer is unknown" in err, err)
 
 
 @case("a pre-shared key")
 def _(t):
-    code, out, err = talk(gnutls_echo(t), b"ping\n", "--pskusername", IDENTITY, "--pskkey", KEY, "-v", trust=False)
-    check_equal((code, out), (OK, b"ping\n"), f"exit status and output ({err})")
+    err = hear(gnutls_echo(t), b"ping\n", "--pskusername", IDENTITY, "--pskkey", KEY, "-v", trust=False)
     check("PSK" in err and "knows the pre-shared key of 'alice'" in err, err)
 
 
@@ -319,7 +337,7 @@ def _(t):
 
 @case("a wrong pre-shared key times out with a hint at the key")
 def _(t):
-    result = talk(gnutls_echo(t), b"ping\n", "--pskusername", IDENTITY, "--pskkey", "ff" * 16, "--timeout", "1.5",
+    result = talk(gnutls_echo(t), b"ping\n", "--pskusername", IDENTITY, "--pskkey", "ff" * 16, "--timeout", "3",
                   trust=False)
     expect_failure(result, TIMEOUT, "check --pskkey")
 
@@ -328,8 +346,7 @@ def _(t):
 def _(t):
     s = gnutls_echo(t, "--require-client-cert", "--verify-client-cert")
     cert, key = certs.pair("client")
-    code, out, err = talk(s, b"ping\n", "--x509certfile", cert, "--x509keyfile", key)
-    check_equal((code, out), (OK, b"ping\n"), f"exit status and output ({err})")
+    hear(s, b"ping\n", "--x509certfile", cert, "--x509keyfile", key)
     s = openssl_server(t, "-Verify", "2", "-verify_return_error", "-CAfile", certs.file("ca.pem"))
     expect_failure(talk(s, b"ping\n"), HANDSHAKE, "refused the handshake", "client certificate")
 
@@ -373,8 +390,8 @@ def _(t):
     with open(path, "r+b") as f:
         header = f.readline()
         f.truncate(len(header) + 50)
-    code, out, err = talk(s, b"ping\n", "-v", "--session-file", path, host="localhost")
-    check(code == OK and out == b"ping\n" and "damaged: a full handshake" in err, f"{code} {err}")
+    err = hear(s, b"ping\n", "-v", "--session-file", path, host="localhost")
+    check("damaged: a full handshake" in err, err)
     code, _, err = talk(s, b"ping\n", "--session-file", t.file("junk", "junk"))
     check(code == OK and "not a session of dtlsc" in err, f"{code} {err}")
     code, _, err = talk(s, b"ping\n", "--session-file", "/dev/null")
@@ -441,8 +458,7 @@ def _(t):
     s = gnutls_echo(t, "--require-client-cert")
     cert, key = certs.large_client()
     r = Relay(t, s, lambda direction, _, d: [] if direction == "up" and len(d) > 576 else [d])
-    code, out, err = talk(r, b"small\n", "-v", "--timeout", "30", "--x509certfile", cert, "--x509keyfile", key)
-    check_equal((code, out), (OK, b"small\n"), f"exit status and output ({err})")
+    err = hear(r, b"small\n", "-v", "--timeout", "30", "--x509certfile", cert, "--x509keyfile", key)
     check("datagrams of 548 bytes" in err, err)
 
 
@@ -454,8 +470,7 @@ def _(t):
 
     def policy(direction, _, d):
         return [*junk, d, d, *junk] if direction == "down" else [d]
-    code, out, err = talk(Relay(t, s, policy), b"one\ntwo\nthree\n")
-    check_equal((code, out), (OK, b"one\ntwo\nthree\n"), f"exit status and output ({err})")
+    hear(Relay(t, s, policy), b"one\ntwo\nthree\n")
 
 
 @case("plaintext alerts cannot end an established conversation")
@@ -675,8 +690,7 @@ def front_door(t, *options, **settings):
 def _(t):
     d = front_door(t, addresses=["127.0.0.1:%d", "[::1]:%d"])
     for host in ("127.0.0.1", "[::1]"):
-        code, out, err = talk(d, b"ping\necho one two\n", host=host)
-        check_equal((code, out), (OK, b"pong\none two\n"), f"exit status and output ({err})")
+        hear(d, b"ping\necho one two\n", host=host, answer=b"pong\none two\n")
 
 
 @case("dtlsd: close_notify is answered, so that nothing is waited for")
@@ -690,8 +704,8 @@ def _(t):
     d = front_door(t)
     path = os.path.join(t.dir(), "session")
     talk(d, b"ping\n", "--session-file", path)
-    code, out, err = talk(d, b"ping\n", "--session-file", path, "-v")
-    check(code == OK and out == b"pong\n" and ", resumed" in err, f"{code} {err}")
+    err = hear(d, b"ping\n", "--session-file", path, "-v", answer=b"pong\n")
+    check(", resumed" in err, err)
 
 
 @case("dtlsd: a broadcast reaches a terminal where nobody types")

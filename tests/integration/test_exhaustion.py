@@ -199,6 +199,15 @@ def _(t):
         c.kill()
 
 
+def crowd(t, d, hosts):
+    """Handshakes from these addresses that are all begun at once, and no more than that."""
+    everyone = [raw.Client(t, d.address, certs.psk(), (host, 0)) for host in hosts]
+    for c in everyone:
+        c.get_cookie()
+    for c in everyone:
+        c.send(c.hello_with_cookie()[0])
+
+
 # ---- memory ----------------------------------------------------------------------------------------------
 
 
@@ -214,10 +223,7 @@ def _(t):
                  "--max-handshakes-per-address", "0")
     inside = [raw.Client(t, d.address, certs.psk()).connect() for _ in range(20)]
     resource.prlimit(d.pid, resource.RLIMIT_DATA, (data_size(d.pid) + (1 << 20), resource.RLIM_INFINITY))
-    for _ in range(300):
-        c = raw.Client(t, d.address, certs.psk())
-        c.get_cookie()
-        c.send(c.hello_with_cookie()[0])
+    crowd(t, d, ["127.0.0.1"] * 300)
     now = d.await_counter("limited_memory", 10)
     check(now["hello_admitted"] > 30, f"only {now['hello_admitted']} were admitted")
     d.expect(r"peer=127\.0\.0\.1:\d+ .* out of memory[:;] lower --max-")
@@ -237,12 +243,7 @@ def _(t):
     d = t.daemon(*certs.psk_options(), "--workers", "1", "--max-sessions", "24", "--max-handshakes", "4",
                  "--max-sessions-per-address", "8", "--handshake-timeout", "3", "--handshake-rate", "1000")
     inside = [raw.Client(t, d.address, certs.psk(), (f"127.0.0.{1 + n % 3}", 0)).connect() for n in range(20)]
-    halves = []
-    for n in range(60):
-        c = raw.Client(t, d.address, certs.psk(), (f"127.0.0.{1 + n % 7}", 0))
-        c.get_cookie()
-        c.send(c.hello_with_cookie()[0])
-        halves.append(c)
+    crowd(t, d, [f"127.0.0.{1 + n % 7}" for n in range(60)])
     raw.fence(t, d)
     now = d.counters()
     check_equal(now["sessions"], 24, "places taken")

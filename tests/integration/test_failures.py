@@ -167,7 +167,7 @@ def _(t):
 
 @case("a message that claims to be enormous is told, and takes no memory")
 def _(t):
-    d = t.daemon(*certs.psk_options(), "--handshake-timeout", "2")
+    d = t.daemon(*certs.psk_options(), "--handshake-timeout", "5")
     c = raw.Client(t, d.address, certs.psk())
     c.get_flight()
     with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
@@ -179,7 +179,7 @@ def _(t):
     with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
         after = [line for line in f if line.startswith("VmSize")][0]
     check(int(after.split()[1]) - int(before.split()[1]) < 8192, f"memory grew: {before} {after}")
-    d.expect(r"handshake failed: timed out", timeout=10)
+    d.expect(r"handshake failed: timed out")
 
 
 @case("a client that vanishes in mid-handshake: one line says timed out")
@@ -192,7 +192,7 @@ def _(t):
 
 @case("failures in numbers: all are counted, the log is not flooded, the daemon serves on")
 def _(t):
-    d = t.daemon(*certs.psk_options())
+    d, begin = t.daemon(*certs.psk_options()), time.monotonic()
     for _ in range(40):
         c = raw.Client(t, d.address, certs.psk())
         cookie = raw.cookie_for(c, c.random, suites=(0x008C,))
@@ -200,7 +200,7 @@ def _(t):
         alert_of(c)
     check_equal(d.counters()["handshake_failed"], 40, "handshakes failed")
     lines = d.text.count("handshake failed")
-    check(1 <= lines <= 12, f"{lines} lines for 40 failures")
+    check(1 <= lines <= 12 + time.monotonic() - begin, f"{lines} lines for 40 failures")
     raw.Client(t, d.address, certs.psk()).connect().alive()
 
 
