@@ -473,11 +473,12 @@ def _terminated(*_):
 
 
 def main(jobs=2):
-    """Runs the cases, jobs at a time, and prints TAP in their order. A pattern as argument selects cases."""
+    """Runs the cases and prints TAP in their order. A pattern as argument selects cases. So many run at a time, or
+    TEST_JOBS; 1: each needs the machine, or what is set up, for itself."""
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, _terminated)
-    jobs = int(os.environ.get("TEST_JOBS") or jobs)
+    jobs = int(os.environ.get("TEST_JOBS") or jobs) if jobs > 1 else 1
     cases = [c for c in CASES if len(sys.argv) < 2 or re.search(sys.argv[1], c.name)]
     if not os.access(DTLSD, os.X_OK):
         print(f"Bail out! no dtlsd at {DTLSD}; set DTLSD")
