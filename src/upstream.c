@@ -20,9 +20,9 @@
 #define RX_BUFFER_SIZE (64 * 1024)
 #define RX_BUFFER_STRIDE (RX_BUFFER_SIZE + 21 * 64) /* not all in the same set of the processor's caches */
 
-#define TX_ENTRIES 256
+#define TX_ENTRIES 512
 #define TX_ARENA (512 * 1024)
-#define TX_HELD (TX_ENTRIES / 2) /* of them, and half of the arena, may be of blocked sockets */
+#define TX_HELD (TX_ENTRIES / 2) /* of them, and half of the arena, may be of blocked sockets, which share them */
 #define TX_BYTES 65507   /* and their bytes */
 
 struct entry {
@@ -50,6 +50,7 @@ struct upstream {
 	struct iovec in_iov[RX_BATCH];
 	union segment_control in_control[RX_BATCH];
 	/* the way out */
+	unsigned blocked; /* sockets */
 	unsigned count;
 	uint32_t used;
 	struct entry queue[TX_ENTRIES];
@@ -148,6 +149,7 @@ void upstream_close(struct upstream *u, struct upstream_socket *s)
 		upstream_flush(u);
 	if (s->queued > 0)
 		forget(u, s);
+	u->blocked -= s->blocked;
 	if (u->reading == s)
 		u->reading = NULL;
 	for (int i = 0; i < u->ready_count; i++)
@@ -167,7 +169,9 @@ static void set_blocked(struct upstream *u, struct upstream_socket *s, bool bloc
 {
 	struct epoll_event e = { .events = events_of(s) | (blocked ? EPOLLOUT : 0), .data.ptr = s };
 
+	u->blocked -= s->blocked;
 	s->blocked = epoll_ctl(u->epoll, EPOLL_CTL_MOD, s->fd, &e) == 0 && blocked;
+	u->blocked += s->blocked;
 }
 
 /* ---- in ---- */
@@ -379,13 +383,27 @@ static unsigned send_run(struct upstream *u, const struct entry *e, unsigned n, 
 	return at;
 }
 
-/* Those that wait for a blocked socket; there is room for a bounded number. How many stay. */
+/* May one more of s wait, beside those that do? All that are blocked have the same share, and one is left for the next. */
+static bool has_room(const struct upstream *u, const struct upstream_socket *s, unsigned kept, uint32_t used, uint32_t len)
+{
+	unsigned shares = u->blocked + 1;
+
+	if (kept == TX_HELD || used + len > TX_ARENA / 2)
+		return false;
+	return s->held == 0 || (s->held < TX_HELD / shares && s->held_bytes + len <= TX_ARENA / 2 / shares);
+}
+
+/* Those that wait for a blocked socket. How many stay. */
 static unsigned keep_some(struct upstream *u, unsigned *kept, uint32_t *used, const struct entry *e, unsigned n)
 {
+	struct upstream_socket *s = e->from;
 	unsigned i = 0;
 
-	for (; i < n && *kept < TX_HELD && *used + e[i].len <= TX_ARENA / 2; i++)
+	for (; i < n && has_room(u, s, *kept, *used, e[i].len); i++) {
+		s->held++;
+		s->held_bytes += e[i].len;
 		keep(u, kept, used, &e[i]);
+	}
 	return i;
 }
 
@@ -404,6 +422,10 @@ void upstream_flush(struct upstream *u)
 		s->queued -= (uint16_t)(n - stay);
 		metric_add(u->metrics, METRIC_backend_out, left);
 		metric_add(u->metrics, METRIC_backend_lost, n - stay - left);
+	}
+	for (unsigned i = 0; i < kept; i++) { /* to be counted anew the next time */
+		u->queue[i].from->held = 0;
+		u->queue[i].from->held_bytes = 0;
 	}
 	u->count = kept;
 	u->used = used;

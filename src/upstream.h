@@ -43,7 +43,8 @@ void upstream_close(struct upstream *u, struct upstream_socket *s);
 
 /*
  * Queues head and data as one datagram; they are copied. What the kernel does not take is lost and counted; but for
- * unix sockets, whose backends are given few at a time, a bounded number waits until there is room.
+ * unix sockets, whose backends are given few at a time, a bounded number waits until there is room: who reads nothing
+ * leaves the others their share of it.
  */
 void upstream_send(struct upstream *u, struct upstream_socket *s, const void *head, size_t head_len, const void *data,
 		   size_t len);

@@ -30,6 +30,8 @@ struct upstream_socket {
 	const struct backend_addr *to; /* borrowed; NULL: it was adopted */
 	int fd;
 	uint16_t queued;  /* datagrams that have not left yet */
+	uint16_t held;    /* of them, while those that stay are counted: they wait for a blocked socket */
+	uint32_t held_bytes;
 	bool connected;   /* else it is tried again with the next datagram */
 	bool gso;
 	bool deaf;        /* what comes is for somebody else */

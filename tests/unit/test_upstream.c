@@ -20,7 +20,7 @@
 
 #define SIZES 13
 #define A_TIME 8 /* net.unix.max_dgram_qlen may be as low as 10 */
-#define MANY 300 /* more than the queue holds */
+#define MANY 600 /* more than the queue holds */
 #define SLOW 100
 
 /* One session's end, and what it was told. */
@@ -127,6 +127,17 @@ static void open_end(struct end *e)
 {
 	memset(e, 0, sizeof(*e));
 	assert_int_equal(upstream_open(u, &e->socket, &to, &sources, &owner), 0);
+}
+
+/* The far end of an adopted pair. */
+static int adopt(struct end *e, bool deaf)
+{
+	int ends[2];
+
+	memset(e, 0, sizeof(*e));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(upstream_adopt(u, &e->socket, ends[0], deaf, &owner), 0);
+	return ends[1];
 }
 
 /* What the server gets next, and from whom. */
@@ -342,6 +353,43 @@ static void a_unix_backend_that_reads_nothing_holds_up_nobody(void **state)
 	close(deaf_server);
 }
 
+/* The pairs of programs that take nothing, and the queue full of what is for them. */
+static void those_that_read_nothing_leave_the_others_their_share(void **state)
+{
+	struct end deaf[20], e;
+	int far[20];
+	struct sockaddr_storage from;
+	int few = 4096;
+	socklen_t len;
+	uint32_t got;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		far[i] = adopt(&deaf[i], false);
+		assert_int_equal(setsockopt(deaf[i].socket.fd, SOL_SOCKET, SO_SNDBUF, &few, sizeof(few)), 0);
+		for (unsigned n = 0; n < 2 * MANY; n++)
+			upstream_send(u, &deaf[i].socket, NULL, 0, "which takes long to read and fills the queue", 44);
+		upstream_flush(u);
+		assert_true(deaf[i].socket.blocked);
+	}
+	serve(true);
+	open_end(&e);
+	for (uint32_t i = 0; i < 20; i++)
+		upstream_send(u, &e.socket, NULL, 0, &i, sizeof(i));
+	for (uint32_t i = 0; i < 20; i++) {
+		upstream_flush(u);
+		assert_int_equal(server_gets((uint8_t *)&got, sizeof(got), &from, &len), sizeof(got));
+		assert_int_equal(got, i);
+		upstream_run(u);
+	}
+	upstream_close(u, &e.socket);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_in_range(deaf[i].socket.queued, 1, MANY / 20);
+		upstream_close(u, &deaf[i].socket);
+		close(far[i]);
+	}
+}
+
 static void a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted(void **state)
 {
 	struct end e;
@@ -431,17 +479,6 @@ static void a_source_of_another_machine_is_told(void **state)
 	assert_int_equal(upstream_try_source(&sources.addr[0]), -ENXIO);
 	assert_int_equal(addr_parse("127.0.0.9", 0, &sources.addr[0], 1, (char[100]){ 0 }, 100), 1);
 	assert_int_equal(upstream_try_source(&sources.addr[0]), 0);
-}
-
-/* The far end of an adopted pair. */
-static int adopt(struct end *e, bool deaf)
-{
-	int ends[2];
-
-	memset(e, 0, sizeof(*e));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	assert_int_equal(upstream_adopt(u, &e->socket, ends[0], deaf, &owner), 0);
-	return ends[1];
 }
 
 static void of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none(void **state)
@@ -540,6 +577,7 @@ int main(void)
 		TEST(more_than_the_queue_holds_leaves_in_order),
 		TEST(a_unix_backend_that_reads_slowly_gets_all_in_order),
 		TEST(a_unix_backend_that_reads_nothing_holds_up_nobody),
+		TEST(those_that_read_nothing_leave_the_others_their_share),
 		TEST(a_backend_that_is_not_there_is_told_and_what_is_lost_is_counted),
 		TEST(an_icmp_refusal_is_told),
 		TEST(the_limit_refuses_the_next_and_no_other),
