@@ -36,8 +36,9 @@ struct engine_config {
 	void (*left)(void *ctx, unsigned listener);
 	/* So many calls of engine_apply have had their effect on all peers. */
 	void (*settled)(void *ctx, unsigned changes);
-	/* To a local peer on a unix socket; NULL: there are none. */
-	void (*local)(void *ctx, uint32_t listener, const char *name, size_t name_len, const void *data, size_t len);
+	/* To a local peer on a unix socket, as of struct tunnel_local; NULL: there are none. */
+	void (*local)(void *ctx, uint32_t listener, const char *name, size_t name_len, uint32_t *unheard,
+		      const void *data, size_t len);
 	void *ctx;
 };
 

@@ -49,7 +49,8 @@ static const struct text {
 	[METRIC_connect_down] = { LOG_WARNING_, "a line above says how the remote server failed; it is tried again within a "
 						"minute, and datagrams are carried again as soon as it answers" },
 	[METRIC_connect_lost] = { LOG_WARNING_, "the local program reads more slowly than its server answers, or has gone: "
-						"raise net.unix.max_dgram_qlen" },
+						"raise net.unix.max_dgram_qlen; one that others do without is better given a "
+						"listener of its own" },
 	[METRIC_exec_lost] = { LOG_WARNING_, "a process says more than the workers of its sessions take: have it say less; "
 					     "or clients send empty records, which only exec-mode = service can pass on" },
 	[METRIC_limited_memory] = { LOG_WARNING_, "memory ran out: lower --max-sessions and --max-handshakes, or give "

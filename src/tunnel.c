@@ -46,7 +46,8 @@ static void to_peer(void *ctx, const uint8_t *data, size_t len)
 	t->patience = 1;
 	metric_inc(metrics_of(t), METRIC_connect_in);
 	if (t->name_len) {
-		t->home->local.send(t->home->local.ctx, t->listener, t->name, t->name_len, data, len);
+		t->home->local.send(t->home->local.ctx, t->listener, t->name, t->name_len, &t->unheard,
+				   data, len);
 		return;
 	}
 	room = txq_reserve(q, len);
@@ -337,6 +338,7 @@ static bool is_lost(const struct tunnel *t)
 void tunnel_data(struct tunnel *t, const uint8_t *data, size_t len)
 {
 	t->used_at = now_of(t);
+	t->unheard = 0;
 	if (is_lost(t))
 		renew(t);
 	if (!t->line || (is_lost(t) && (t->next || t->waits))) {

@@ -22,8 +22,9 @@
 
 /* Peers on unix sockets have no flow, but a name, as the kernel has it: sun_path. */
 struct tunnel_local {
-	/* To the peer of that name; what it does not take is lost. */
-	void (*send)(void *ctx, uint32_t listener, const char *name, size_t name_len, const void *data, size_t len);
+	/* To the peer of that name; what it does not take is lost. unheard: as of unixdgram_send. */
+	void (*send)(void *ctx, uint32_t listener, const char *name, size_t name_len, uint32_t *unheard, const void *data,
+		     size_t len);
 	void *ctx;
 };
 
@@ -58,6 +59,7 @@ struct tunnel {
 	uint64_t used_at;       /* ms: a datagram came, from either side */
 	uint64_t asked_at;      /* the first datagram since the server was heard of; 0: it was heard since */
 	unsigned unanswered, patience;
+	uint32_t unheard;       /* of a unix peer, about: bytes that it was sent since it was heard of */
 	size_t name_len;        /* of a unix peer; 0: it is UDP */
 	char name[];
 };

@@ -2,9 +2,11 @@
 #include "unixdgram.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +16,9 @@
 #include "unix_name.h"
 
 #define NAME_AT offsetof(struct sockaddr_un, sun_path)
+#define SEND_BUFFER (4 * 1024 * 1024) /* as far as the kernel allows */
+#define UNHEARD_MOST (16 * 1024)
+#define OVERHEAD 768                  /* what an empty datagram takes */
 
 /* A socket in the file system whose program is gone. */
 static bool is_left_over(int fd, const struct sockaddr_un *un, socklen_t len)
@@ -58,11 +63,13 @@ int unixdgram_open(const char *path, char *err, size_t err_size)
 {
 	struct sockaddr_un un;
 	socklen_t len = unix_name_to_sockaddr(path, &un);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), bytes = SEND_BUFFER;
 	int rc = fd < 0 ? -errno : bind_name(fd, &un, len);
 
-	if (rc == 0)
+	if (rc == 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 		return fd;
+	}
 	snprintf(err, err_size, "cannot listen on unix:%s: %s", path, advice_on(rc));
 	if (fd >= 0)
 		close(fd);
@@ -103,12 +110,27 @@ unsigned unixdgram_recv(int fd, uint8_t *buffer, size_t size, unsigned most, str
 	return n;
 }
 
-void unixdgram_send(int fd, struct metrics *m, const char *name, size_t name_len, const void *data, size_t len)
+/* Of a peer that has connected its socket to ours the kernel lets as much wait as there is room for all. */
+static bool is_crowded(int fd)
+{
+	int waiting, most;
+	socklen_t len = sizeof(most);
+
+	return ioctl(fd, SIOCOUTQ, &waiting) == 0 && getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, &len) == 0 &&
+	       waiting > most / 2;
+}
+
+void unixdgram_send(int fd, struct metrics *m, const char *name, size_t name_len, uint32_t *unheard, const void *data,
+		    size_t len)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	socklen_t un_len = (socklen_t)(NAME_AT + name_len);
+	bool is_full = *unheard > UNHEARD_MOST;
 
 	memcpy(un.sun_path, name, name_len);
-	if (sendto(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&un,
-		   (socklen_t)(NAME_AT + name_len)) < 0)
+	if ((is_full && is_crowded(fd)) ||
+	    sendto(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&un, un_len) < 0)
 		metric_inc(m, METRIC_connect_lost);
+	else if (!is_full)
+		*unheard += (uint32_t)len + OVERHEAD;
 }

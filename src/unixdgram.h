@@ -26,7 +26,11 @@ void unixdgram_close(int fd, const char *path);
 unsigned unixdgram_recv(int fd, uint8_t *buffer, size_t size, unsigned most, struct metrics *m,
 			void (*each)(void *ctx, const char *name, size_t name_len, const uint8_t *data, size_t len),
 			void *ctx);
-/* What it does not take is lost and counted. */
-void unixdgram_send(int fd, struct metrics *m, const char *name, size_t name_len, const void *data, size_t len);
+/*
+ * What it does not take is lost and counted. unheard: the peer's, 0 when it is heard of. What nobody has read yet takes
+ * room in our socket: when half of it is gone, who has got his share since he was heard of gets no more.
+ */
+void unixdgram_send(int fd, struct metrics *m, const char *name, size_t name_len, uint32_t *unheard, const void *data,
+		    size_t len);
 
 #endif

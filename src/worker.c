@@ -201,11 +201,12 @@ static void on_local(struct ev_loop *loop, ev_io *io, int events)
 	end_turn(w);
 }
 
-static void send_local(void *ctx, uint32_t listener, const char *name, size_t name_len, const void *data, size_t len)
+static void send_local(void *ctx, uint32_t listener, const char *name, size_t name_len, uint32_t *unheard,
+		       const void *data, size_t len)
 {
 	struct worker *w = ctx;
 
-	unixdgram_send(w->sockets[listener].fd, engine_metrics(w->engine), name, name_len, data, len);
+	unixdgram_send(w->sockets[listener].fd, engine_metrics(w->engine), name, name_len, unheard, data, len);
 }
 
 static void on_hellos(struct ev_loop *loop, ev_io *io, int events)

@@ -24,6 +24,7 @@ struct seen {
 	char name[108];
 	size_t name_len, len;
 	uint8_t data[64];
+	uint32_t unheard;
 };
 
 static const char *path_of(const char *name)
@@ -107,11 +108,11 @@ static void what_comes_is_answered_by_its_name(void **state)
 		assert_memory_equal(s.data, "hello", 5);
 		assert_int_equal(unixdgram_recv(fd, buffer, sizeof(buffer), 10, &metrics, note, &s), 1);
 		assert_int_equal(s.len, 0);
-		unixdgram_send(fd, &metrics, s.name, s.name_len, "hi", 2);
+		unixdgram_send(fd, &metrics, s.name, s.name_len, &s.unheard, "hi", 2);
 		assert_int_equal(recv(peer, answer, sizeof(answer), 0), 2);
 		assert_int_equal(metric_get(&metrics, METRIC_connect_lost), i);
 		close(peer);
-		unixdgram_send(fd, &metrics, s.name, s.name_len, "hi", 2);
+		unixdgram_send(fd, &metrics, s.name, s.name_len, &s.unheard, "hi", 2);
 		assert_int_equal(metric_get(&metrics, METRIC_connect_lost), i + 1);
 	}
 	unixdgram_close(fd, path);
@@ -139,7 +140,7 @@ static void a_name_without_a_terminator_is_answered(void **state)
 	assert_int_equal(send(peer, "hello", 5, 0), 5);
 	assert_int_equal(unixdgram_recv(fd, buffer, sizeof(buffer), 10, &metrics, note, &s), 1);
 	assert_int_equal(s.name_len, sizeof(un.sun_path));
-	unixdgram_send(fd, &metrics, s.name, s.name_len, "hi", 2);
+	unixdgram_send(fd, &metrics, s.name, s.name_len, &s.unheard, "hi", 2);
 	assert_int_equal(recv(peer, answer, sizeof(answer), 0), 2);
 	close(peer);
 	snprintf(name, sizeof(name), "%.*s", (int)sizeof(un.sun_path), un.sun_path);
@@ -160,6 +161,37 @@ static void who_has_no_name_is_dropped_and_counted(void **state)
 	assert_int_equal(unixdgram_recv(fd, buffer, sizeof(buffer), 10, &metrics, note, &s), 1);
 	assert_int_equal(s.count, 0);
 	assert_int_equal(metric_get(&metrics, METRIC_connect_dropped), 1);
+	close(peer);
+	unixdgram_close(fd, path);
+}
+
+/* As much as fills our socket may wait for one that has connected its own to it. */
+static void who_reads_nothing_leaves_room_for_others(void **state)
+{
+	const char *path = path_of("here");
+	int fd = make(path), deaf = make_peer("", path), peer = make_peer("", path);
+	static uint8_t buffer[20000];
+	struct seen other = { .count = 0 }, s = { .count = 0 };
+	uint64_t lost = metric_get(&metrics, METRIC_connect_lost);
+
+	(void)state;
+	assert_int_equal(send(deaf, "x", 1, 0), 1);
+	unixdgram_recv(fd, buffer, sizeof(buffer), 1, &metrics, note, &other);
+	assert_int_equal(send(peer, "y", 1, 0), 1);
+	unixdgram_recv(fd, buffer, sizeof(buffer), 1, &metrics, note, &s);
+	while (metric_get(&metrics, METRIC_connect_lost) == lost)
+		unixdgram_send(fd, &metrics, other.name, other.name_len, &other.unheard, buffer, 1000);
+	for (unsigned i = 0; i < 4; i++) {
+		unixdgram_send(fd, &metrics, s.name, s.name_len, &s.unheard, buffer, 16384);
+		assert_int_equal(recv(peer, buffer, sizeof(buffer), 0), 16384);
+		s.unheard = 0; /* it asks again */
+	}
+	assert_int_equal(metric_get(&metrics, METRIC_connect_lost), lost + 1);
+	while (recv(deaf, buffer, sizeof(buffer), 0) >= 0)
+		;
+	unixdgram_send(fd, &metrics, other.name, other.name_len, &other.unheard, "read", 4);
+	assert_int_equal(recv(deaf, buffer, sizeof(buffer), 0), 4);
+	close(deaf);
 	close(peer);
 	unixdgram_close(fd, path);
 }
@@ -213,6 +245,7 @@ int main(void)
 		cmocka_unit_test(what_comes_is_answered_by_its_name),
 		cmocka_unit_test(a_name_without_a_terminator_is_answered),
 		cmocka_unit_test(who_has_no_name_is_dropped_and_counted),
+		cmocka_unit_test(who_reads_nothing_leaves_room_for_others),
 		cmocka_unit_test(what_is_left_over_is_replaced_and_what_is_in_use_is_not),
 		cmocka_unit_test(no_file_is_replaced),
 	};
