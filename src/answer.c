@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "handlers.h"
+#include "loops.h"
 #include "setting.h"
 #include "upstream.h"
 
@@ -151,36 +152,6 @@ bool answer_sources(const struct subject *u, struct sources *out)
 	return false;
 }
 
-/* Nobody else can be there. */
-static bool listens_at(const struct conf_service *s, const struct addr *a)
-{
-	for (unsigned i = 0; i < s->listener_count; i++) {
-		const struct addr *l = &s->listeners[i].addr;
-
-		if (addr_equal(l, a) || (addr_is_wildcard(l) && addr_is_loopback(a) && l->family == a->family &&
-					 l->port == a->port))
-			return true;
-	}
-	return false;
-}
-
-bool answer_elsewhere(const struct subject *u, const char *setting, const struct backends *b)
-{
-	char where[BACKEND_TEXT_MAX], text[BACKEND_TEXT_MAX + 100];
-
-	for (unsigned i = 0; i < backends_count(b); i++) {
-		const struct backend_addr *a = backends_addr(b, i);
-
-		if (!a->addr.family || !listens_at(u->service, &a->addr))
-			continue;
-		snprintf(text, sizeof(text), "%s%s: %s is where the service itself listens: name the server that is "
-			 "meant", subject_dashes(u), setting, backend_format(a, where));
-		subject_complain(u, text);
-		return false;
-	}
-	return true;
-}
-
 bool answer_forward(const struct subject *u, const struct forward *before, struct forward *out)
 {
 	const struct conf_answer *a = subject_answer(u);
@@ -200,7 +171,7 @@ bool answer_forward(const struct subject *u, const struct forward *before, struc
 	}
 	if (before && before->backends)
 		backends_inherit(out->backends, before->backends);
-	if (answer_elsewhere(u, "forward", out->backends))
+	if (loops_elsewhere(u, "forward", out->backends))
 		return true;
 	backends_unref(out->backends);
 	out->backends = NULL;

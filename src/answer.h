@@ -19,8 +19,6 @@ bool answer_exec(const struct subject *u, struct exec *before, struct exec **out
 
 /* Where the sockets of the service come from. */
 bool answer_sources(const struct subject *u, struct sources *out);
-/* None of the backends is the service itself, as by a mistyped port: its records would come back and be no DTLS. */
-bool answer_elsewhere(const struct subject *u, const char *setting, const struct backends *b);
 
 struct answer_routes {
 	struct service_route route[CONF_ROUTES_MOST];

@@ -11,6 +11,7 @@
 #include "expiry.h"
 #include "handlers.h"
 #include "log.h"
+#include "loops.h"
 #include "subject.h"
 #include "tls.h"
 
@@ -113,7 +114,7 @@ static struct service *make_client(const struct subject *u, const struct service
 
 	if (!connects_make(c, subject_dashes(u), old, &config, err)) {
 		subject_complain(u, err);
-	} else if (answer_elsewhere(u, "to", config.forward.backends) && answer_sources(u, &config.forward.sources)) {
+	} else if (loops_elsewhere(u, "to", config.forward.backends) && answer_sources(u, &config.forward.sources)) {
 		config.standing = old ? standing_ref(old->standing) : standing_new(&limits);
 		s = config.standing ? service_new(&config) : NULL;
 		if (!s)
@@ -179,6 +180,7 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 		else
 			well = false;
 	}
+	well = well && loops_none(c, out->service);
 	if (!well)
 		services_clear(out);
 	return well;

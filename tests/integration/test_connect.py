@@ -705,6 +705,57 @@ def _(t):
         check(play(p, n), "the game's answers after a restart of the near end")
 
 
+def in_one_process(t, player, more=""):
+    """A tunnel whose far end forwards to that backend."""
+    near, far = free_port(), free_port()
+    cert, key = certs.pair("server")
+    return near, t.file("tunnel.conf", f"""service near {{
+        listen = "127.0.0.1:{near}"
+        listen = "unix:{os.path.join(t.dir(), 'near')}"
+        to = "127.0.0.1:{far}"
+        server-name = localhost
+        x509cafile = "{certs.file('ca.pem')}"
+    }}
+    service far {{
+        listen = "127.0.0.1:{far}"
+        x509certfile = "{cert}"
+        x509keyfile = "{key}"
+        {player % {"near": near, "dir": t.dir()}}
+    }}
+    """ + more)
+
+
+@case("both ends of a tunnel may be services of one process")
+def _(t):
+    game = Backend(t)
+    near, conf = in_one_process(t, f'forward = "{game.name}"')
+    t.daemon("--config", conf, addresses=[])
+    Peer(t, ("127.0.0.1", near)).ask(b"through both")
+
+
+@case("services of one process that lead back to themselves are refused")
+def _(t):
+    third = 'service third { listen = "127.0.0.1:7" handler = connect to = "127.0.0.1:%d" x509cafile = "' + \
+        certs.file("ca.pem") + '" server-name = x }'
+
+    def check_of(status, player, message, more=""):
+        near, conf = in_one_process(t, player)
+        if more:
+            with open(conf, "a", encoding="utf-8") as f:
+                f.write(more % near)
+        p = t.process([DTLSD, "--check", "--config", conf])
+        check_equal(p.wait(), status, f"the status with {player}")
+        p.expect(message)
+    refused_at_4 = r"tunnel.conf:4: service near: to: 127\.0\.0\.1:\d+ is where service far listens, which leads back " \
+        "here: what comes would go round for ever; name the server that is meant"
+    check_of(1, 'forward = "127.0.0.1:%(near)d"', refused_at_4)
+    check_of(1, 'forward = "127.0.0.1:1,127.0.0.1:%(near)d"', refused_at_4)
+    check_of(1, 'forward = "unix:%(dir)s/near"', refused_at_4)
+    check_of(1, 'forward = "127.0.0.1:7"', refused_at_4, third)
+    # what comes back may be for another route
+    check_of(0, 'forward = "127.0.0.1:%(near)d" route back { sni = localhost handler = echo }', "")
+
+
 # ---- wrong settings
 
 def wrong(t, settings, message):
