@@ -42,6 +42,8 @@ def cost(results, what, lost):
     """what: the singular in the names of the generator's figures. lost: the name of another one."""
     if not results.get(f"{what}s"):
         raise Failed("no answer")
+    if results[f"server_cpu_per_{what}"] is None:
+        raise Failed("the server has ended")
     return {"ns_per_unit": results[f"server_cpu_per_{what}"] * 1000, "busy": results[f"server_busy_{what}s"],
             "lost": results[lost]}
 

@@ -4,6 +4,7 @@
  */
 #include "dtlsbench_options.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -119,6 +120,24 @@ static bool to_stdout(const char *path)
 	return path && strcmp(path, "-") == 0;
 }
 
+/* Before the work, so that what it finds is not lost for want of a place. */
+static int reach_all(const struct bench_options *o)
+{
+	const char *paths[] = { o->json, o->csv, o->svg };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		FILE *f = paths[i] && !to_stdout(paths[i]) ? fopen(paths[i], "a") : stdout;
+
+		if (!f) {
+			fprintf(stderr, "dtlsbench: %s: %s\n", paths[i], strerror(errno));
+			return -1;
+		}
+		if (f != stdout)
+			fclose(f);
+	}
+	return 0;
+}
+
 /* The table goes where the data does not. */
 static int write_all(const struct bench_options *o, const struct report *r)
 {
@@ -142,6 +161,11 @@ static enum bench_exit verdict(const struct run *r)
 			(unsigned long long)counts->failed, crowd_why(r->crowd));
 	if (counts->failed && counts->opened == 0)
 		return BENCH_FAILED;
+	if (run_server_gone(r))
+		fprintf(stderr, "dtlsbench: process %u has ended meanwhile: what it cost is not known\n", r->o->server_pid);
+	if (r->o->resume && counts->resumed == 0)
+		fprintf(stderr, "dtlsbench: no handshake was resumed: the server does not take back the ticket or ID "
+			"that it gave\n");
 	if (r->error) {
 		fprintf(stderr, "dtlsbench: cannot send to %s: %s\n", r->o->server_text, strerror(-r->error));
 		return BENCH_FAILED;
@@ -218,7 +242,7 @@ int main(int argc, char **argv)
 		break;
 	case BENCH_RUN:
 		take_signals();
-		if (load_credentials(b) == 0)
+		if (load_credentials(b) == 0 && reach_all(&b->o) == 0)
 			status = run(b);
 		break;
 	}

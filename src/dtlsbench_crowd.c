@@ -27,7 +27,7 @@ struct client {
 /* A place for one handshake under way. */
 struct lane {
 	struct crowd *crowd;
-	bool busy;
+	bool busy, heard; /* heard: something came back */
 	uint32_t client;
 	uint64_t since, deadline, repeat_at, patience;
 	struct shake lean;
@@ -267,6 +267,7 @@ void crowd_open(struct crowd *c, uint32_t client, uint64_t since)
 	m->lane = (uint32_t)(l - c->lanes);
 	c->now = clock_mono_ns();
 	l->busy = true;
+	l->heard = false;
 	l->client = client;
 	l->since = since;
 	l->deadline = c->now + c->setup.timeout_ns;
@@ -280,6 +281,7 @@ void crowd_open(struct crowd *c, uint32_t client, uint64_t since)
 
 static void lane_feed(struct lane *l, uint8_t *data, size_t len)
 {
+	l->heard = true;
 	l->flight_len = 0;
 	lane_follow(l, l->crowd->setup.lean ? shake_feed(&l->lean, data, len) : tls_feed(&l->tls, data, len));
 }
@@ -310,7 +312,8 @@ static void lanes_look(struct crowd *c)
 		struct lane *l = &c->lanes[i];
 
 		if (l->busy && c->now >= l->deadline)
-			lane_failed(l, "time-out");
+			lane_failed(l, l->heard ? "time-out: it began, but was not done in time; see --handshake-timeout" :
+				    "time-out: no answer at all; is a DTLS server there?");
 		else if (l->busy && c->now >= l->repeat_at)
 			lane_again(l);
 	}

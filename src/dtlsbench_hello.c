@@ -31,6 +31,12 @@ uint32_t hello_clients(const struct bench_options *o)
 	return o->sessions;
 }
 
+static bool is_verify_request(const struct parcel *p)
+{
+	return p->len > DTLS_RECORD_HEADER && p->data[0] == DTLS_HANDSHAKE &&
+	       p->data[DTLS_RECORD_HEADER] == DTLS_HELLO_VERIFY_REQUEST;
+}
+
 static void on_raw(void *mode, const struct parcel *p, uint64_t now)
 {
 	struct hellos *h = mode;
@@ -39,11 +45,14 @@ static void on_raw(void *mode, const struct parcel *p, uint64_t now)
 
 	for (size_t at = 0; at < p->len; at += segment) {
 		/* behind the first of a run nothing may have been copied */
-		if (at == 0 && (p->len <= DTLS_RECORD_HEADER || p->data[0] != DTLS_HANDSHAKE)) {
+		if (at == 0 && !is_verify_request(p)) {
 			h->run->wrong++;
 			return;
 		}
 		since = ledger_answer(&h->ledger, h->latest[p->peer]);
+		/* a copy, or one that comes too late, is no answer; in a flood nobody knows what is */
+		if (!since && !h->o->flood)
+			continue;
 		h->answered++;
 		if (since)
 			histogram_record(&h->run->times, now - since);
@@ -62,12 +71,14 @@ static void say(struct hellos *h, uint64_t since)
 /* How many may be said now. */
 static uint64_t allowance(const struct hellos *h, uint64_t now)
 {
-	uint64_t left = h->goal - h->sent, burst = run_burst(h->o->window), due;
+	/* of one client no more than one is out: answers do not say which they answer */
+	uint64_t window = h->o->window < h->o->sessions ? h->o->window : h->o->sessions;
+	uint64_t left = h->goal - h->sent, burst = run_burst(window), due;
 
 	if (h->pace.rate > 0) {
 		due = pace_count(&h->pace, now);
 		burst = due > h->sent ? due - h->sent : 0;
-	} else if (!h->o->flood && h->ledger.open + burst > h->o->window) {
+	} else if (!h->o->flood && h->ledger.open + burst > window) {
 		return 0;
 	}
 	return burst < left ? burst : left;

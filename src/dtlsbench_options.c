@@ -26,11 +26,10 @@
 #define COUNT_MAX 1e15
 #define RATE_MAX 1e8
 
-enum kind { KIND_TEXT, KIND_NUMBER, KIND_REAL, KIND_FLAG, KIND_SPECIAL };
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_COUNT, KIND_REAL, KIND_FLAG, KIND_SPECIAL };
 
 enum special {
 	SPECIAL_PSKKEY,
-	SPECIAL_COUNT,
 	SPECIAL_VERIFY,
 	SPECIAL_ORDER,
 	SPECIAL_MIX,
@@ -52,7 +51,7 @@ struct entry {
 static const struct entry entries[] = {
 	{ "sessions", KIND_NUMBER, AT(sessions), 1, SOURCE_PEERS_MAX / 2, "N",
 	  "clients that take part, or sessions held" },
-	{ "count", KIND_SPECIAL, SPECIAL_COUNT, 0, 0, "N", "end after so many operations" },
+	{ "count", KIND_COUNT, AT(count), 1, COUNT_MAX, "N", "end after so many operations" },
 	{ "duration", KIND_REAL, AT(duration), 0.001, SECONDS_MAX, "SECONDS", "end after so long (10)" },
 	{ "rate", KIND_REAL, AT(rate), 0.001, RATE_MAX, "N", "operations a second, whether answers come or not" },
 	{ "window", KIND_NUMBER, AT(window), 1, 1000000, "N", "without --rate: questions out at a time (64)" },
@@ -118,6 +117,30 @@ static const struct mode {
 };
 #define MODES (sizeof(modes) / sizeof(modes[0]))
 
+/* What is of use in some modes only. */
+#define IN(mode) (1U << BENCH_##mode)
+#define RECORDS (IN(ECHO) | IN(LATENCY) | IN(MIXED))
+
+static const struct {
+	const char *option;
+	unsigned modes;
+} limited[] = {
+	{ "count", ~IN(IDLE) },
+	{ "warmup", ~IN(IDLE) },
+	{ "size", ~(IN(HELLO) | IN(HANDSHAKE)) },
+	{ "run", RECORDS },
+	{ "order", RECORDS },
+	{ "mix", IN(MIXED) },
+	{ "verify", IN(IDLE) | IN(CHURN) | IN(MIXED) },
+	{ "resume", ~IN(HELLO) },
+	{ "stay", ~IN(HELLO) },
+	{ "ahead", IN(ECHO) },
+	{ "plain", IN(ECHO) | IN(LATENCY) },
+	{ "flood", IN(HELLO) },
+	{ "settle", IN(IDLE) },
+};
+#define LIMITED (sizeof(limited) / sizeof(limited[0]))
+
 static void print_help(void)
 {
 	printf("Usage: dtlsbench [OPTION]... MODE HOST[:PORT]\n"
@@ -173,11 +196,6 @@ static int apply_special(struct bench_options *o, const struct entry *e, char *t
 	switch ((enum special)e->offset) {
 	case SPECIAL_PSKKEY:
 		return dtlsc_options_take_pskkey(&o->who, text, err, err_size);
-	case SPECIAL_COUNT:
-		if (!parse_whole(text, 1, COUNT_MAX, &v))
-			break;
-		o->count = (uint64_t)v;
-		return 0;
 	case SPECIAL_VERIFY:
 		if (strcmp(text, "all") != 0 && !parse_whole(text, 0, SOURCE_PEERS_MAX, &v))
 			break;
@@ -196,7 +214,7 @@ static int apply_special(struct bench_options *o, const struct entry *e, char *t
 	case SPECIAL_VERSION:
 		return 0;
 	}
-	snprintf(err, err_size, "--%s '%s': give %s", e->name, text, e->argument);
+	snprintf(err, err_size, "--%s '%s': give %s: %s", e->name, text, e->argument, e->help);
 	return -EINVAL;
 }
 
@@ -221,11 +239,16 @@ static int apply(struct bench_options *o, const struct entry *e, char *text, cha
 			break;
 		*(uint32_t *)(void *)field = (uint32_t)v;
 		return 0;
+	case KIND_COUNT:
+		if (!parse_whole(text, e->least, e->most, &v))
+			break;
+		*(uint64_t *)(void *)field = (uint64_t)v;
+		return 0;
 	case KIND_SPECIAL:
 		return apply_special(o, e, text, err, err_size);
 	}
 	snprintf(err, err_size, "--%s '%s': give a %snumber from %.10g to %.10g", e->name, text,
-		 e->kind == KIND_NUMBER ? "whole " : "", e->least, e->most);
+		 e->kind == KIND_REAL ? "" : "whole ", e->least, e->most);
 	return -EINVAL;
 }
 
@@ -263,9 +286,39 @@ static int take_mode(struct bench_options *o, const char *text, char *err, size_
 	return bad(err, err_size, text, "not a mode: give hello, handshake, echo, latency, idle, churn or mixed");
 }
 
-static bool has_records(enum bench_mode m)
+static unsigned modes_of(const char *option)
 {
-	return m == BENCH_ECHO || m == BENCH_LATENCY;
+	for (size_t i = 0; i < LIMITED; i++) {
+		if (strcmp(limited[i].option, option) == 0)
+			return limited[i].modes;
+	}
+	return ~0U;
+}
+
+/* given: by entry, what the command line has. */
+static int check_modes(const struct bench_options *o, const bool *given, char *err, size_t err_size)
+{
+	char list[64] = "";
+
+	for (size_t i = 0; i < ENTRIES; i++) {
+		unsigned fit = modes_of(entries[i].name);
+
+		if (!given[i] || fit & 1U << o->mode)
+			continue;
+		for (size_t m = 0; m < MODES; m++) {
+			if (fit & 1U << modes[m].mode)
+				snprintf(list + strlen(list), sizeof(list) - strlen(list), " %s", modes[m].name);
+		}
+		snprintf(err, err_size, "--%s is of no use in the mode %s, only in:%s; leave it out", entries[i].name,
+			 o->mode_name, list);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static bool is_stdout(const char *path)
+{
+	return path && strcmp(path, "-") == 0;
 }
 
 /* What contradicts what; NULL: nothing. */
@@ -279,14 +332,14 @@ static const char *contradiction(const struct bench_options *o)
 		return "--lean verifies no certificate: add --insecure to say that you know";
 	if (o->lean && (o->resume || o->who.certfile || o->who.priority))
 		return "--lean has no --resume, --x509certfile or --priority: leave it out";
-	if (o->plain && !has_records(o->mode))
-		return "--plain is for the modes echo and latency";
 	if (o->plain && o->resume)
 		return "--plain has no handshakes: leave --resume out";
-	if (o->ahead && (o->mode != BENCH_ECHO || o->plain || !o->count))
-		return "--ahead is for the mode echo with --count";
-	if (o->flood && o->mode != BENCH_HELLO)
-		return "--flood is for the mode hello";
+	if (o->ahead && (o->plain || !o->count))
+		return "--ahead needs --count, and has no --plain";
+	if (o->server_children && !o->server_pid)
+		return "--server-children without --server-pid: say which process's children";
+	if (is_stdout(o->json) + is_stdout(o->csv) + is_stdout(o->svg) > 1)
+		return "only one of --json, --csv and --svg can be '-', standard output: give the others a file";
 	if ((size_t)o->run * (o->size + RECORD_OVERHEAD_MAX) > SOURCE_MESSAGE_MAX)
 		return "--run times --size is more than one UDP message holds: make one of them smaller";
 	if (o->run > o->window)
@@ -308,14 +361,15 @@ static int check_together(struct bench_options *o, char *err, size_t err_size)
 	return 0;
 }
 
-static int take_words(struct bench_options *o, int argc, char **argv, char *err, size_t err_size)
+static int take_words(struct bench_options *o, int argc, char **argv, const bool *given, char *err, size_t err_size)
 {
 	if (argc - optind != 2) {
 		snprintf(err, err_size,
 			 "give a mode and a server, as in dtlsbench echo 127.0.0.1:4433; see dtlsbench --help");
 		return -EINVAL;
 	}
-	if (take_mode(o, argv[optind], err, err_size) || take_server(o, argv[optind + 1], err, err_size))
+	if (take_mode(o, argv[optind], err, err_size) || check_modes(o, given, err, err_size) ||
+	    take_server(o, argv[optind + 1], err, err_size))
 		return -EINVAL;
 	return check_together(o, err, err_size);
 }
@@ -323,6 +377,7 @@ static int take_words(struct bench_options *o, int argc, char **argv, char *err,
 enum bench_verdict bench_options_read(struct bench_options *o, int argc, char **argv, char *err, size_t err_size)
 {
 	struct option table[ENTRIES + 1] = {{0}};
+	bool given[ENTRIES] = {false};
 	int c;
 
 	*o = (struct bench_options){ .handshakes = 64, .window = 64, .size = 64, .run = 1, .verify = 100,
@@ -353,8 +408,9 @@ enum bench_verdict bench_options_read(struct bench_options *o, int argc, char **
 		}
 		if (apply(o, e, optarg, err, err_size) != 0)
 			return BENCH_BAD;
+		given[e - entries] = true;
 	}
-	return take_words(o, argc, argv, err, err_size) == 0 ? BENCH_RUN : BENCH_BAD;
+	return take_words(o, argc, argv, given, err, err_size) == 0 ? BENCH_RUN : BENCH_BAD;
 }
 
 void bench_options_free(struct bench_options *o)

@@ -104,9 +104,13 @@ int run_init(struct run *r, const struct bench_options *o, uint32_t clients, con
 	if (!r->source)
 		return -1;
 	r->crowd = crowd_new(r->source, &setup, &events);
-	if (r->crowd)
+	if (!r->crowd) {
+		snprintf(err, err_size, "out of memory for %u sessions: fewer --sessions or --handshakes", clients);
+		return -1;
+	}
+	if (!run_server_gone(r))
 		return 0;
-	snprintf(err, err_size, "out of memory for %u sessions: fewer --sessions or --handshakes", clients);
+	snprintf(err, err_size, "--server-pid %u: there is no such process; see ps(1)", o->server_pid);
 	return -1;
 }
 
@@ -145,6 +149,11 @@ static uint64_t server_cpu_ns(const struct run *r)
 	return proc_cpu_ns(pid) + (r->o->server_children ? proc_children_cpu_ns(pid) : 0);
 }
 
+bool run_server_gone(const struct run *r)
+{
+	return r->o->server_pid && proc_cpu_ns((pid_t)r->o->server_pid) == 0;
+}
+
 void meter_start(const struct run *r, struct meter *m)
 {
 	m->server_from = r->o->server_pid ? server_cpu_ns(r) : 0;
@@ -159,7 +168,8 @@ void meter_stop(const struct run *r, struct meter *m)
 	if (!r->o->server_pid)
 		return;
 	usleep(QUIET_US);
-	m->server_ns += server_cpu_ns(r) - m->server_from;
+	m->server_gone = run_server_gone(r);
+	m->server_ns += m->server_gone ? 0 : server_cpu_ns(r) - m->server_from;
 }
 
 double meter_seconds(const struct meter *m)
@@ -234,6 +244,7 @@ int run_prepare_resumption(struct run *r, struct tls_setup *tls, char *err, size
 void run_report_rate(struct run *r, const struct meter *m, const char *name, uint64_t count)
 {
 	double seconds = meter_seconds(m), each = count ? 1 / (double)count / 1000 : NAN;
+	double server_ns = m->server_gone ? NAN : (double)m->server_ns;
 	char text[48];
 
 	snprintf(text, sizeof(text), "%ss", name);
@@ -242,9 +253,9 @@ void run_report_rate(struct run *r, const struct meter *m, const char *name, uin
 	report_add_figure(&r->report, text, "/s", (double)count / seconds);
 	if (r->o->server_pid) {
 		snprintf(text, sizeof(text), "server_cpu_per_%s", name);
-		report_add_figure(&r->report, text, "us", (double)m->server_ns * each);
+		report_add_figure(&r->report, text, "us", server_ns * each);
 		snprintf(text, sizeof(text), "server_busy_%ss", name);
-		report_add_figure(&r->report, text, "", (double)m->server_ns / (double)m->wall_ns);
+		report_add_figure(&r->report, text, "", server_ns / (double)m->wall_ns);
 	}
 	snprintf(text, sizeof(text), "own_cpu_per_%s", name);
 	report_add_figure(&r->report, text, "us", (double)m->own_ns * each);

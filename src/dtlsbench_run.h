@@ -23,6 +23,7 @@
 struct meter {
 	uint64_t wall_ns, server_ns, own_ns;
 	uint64_t wall_from, server_from, own_from;
+	bool server_gone; /* it has ended: nobody knows what it has cost */
 };
 
 /* What a mode does with events; each may be NULL. */
@@ -67,6 +68,8 @@ int run_ledger_init(const struct run *r, struct ledger *l);
 /* How many questions go out together: half a window at most, while the server has the other half. */
 unsigned run_burst(uint64_t window);
 
+/* Whether the process of --server-pid is not there (any more). */
+bool run_server_gone(const struct run *r);
 void meter_start(const struct run *r, struct meter *m);
 /* Lets the server fall asleep before its account is read, where it is read. */
 void meter_stop(const struct run *r, struct meter *m);

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -465,7 +466,7 @@ static int hold(struct traffic *t)
 	const struct bench_options *o = t->o;
 	struct run *r = t->run;
 	struct meter m = {0};
-	int64_t before;
+	int64_t before, after;
 	uint32_t opened;
 	int rc = 0;
 
@@ -491,8 +492,10 @@ static int hold(struct traffic *t)
 		rc = verify(t, "sessions_asked", "sessions_that_echoed");
 	run_close(r, 0, traffic_clients(o));
 	report_add_figure(&r->report, "closed_by_server", "", (double)r->lost_sessions);
-	if (before >= 0)
-		report_add_figure(&r->report, "server_rss_after", "bytes", (double)server_rss(o));
+	if (before >= 0) {
+		after = server_rss(o);
+		report_add_figure(&r->report, "server_rss_after", "bytes", after < 0 ? NAN : (double)after);
+	}
 	return rc;
 }
 

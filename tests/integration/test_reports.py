@@ -26,8 +26,8 @@ def bench(t, mode, *arguments):
     """A run against a dtlsd of its own: (exit status, standard output, standard error)."""
     server = t.daemon("--handler", "echo", "--x509certfile", certs.file("server.pem"),
                       "--x509keyfile", certs.file("server-key.pem"))
-    done = subprocess.run([DTLSBENCH, "--insecure", "--server-pid", str(server.pid), "--settle", "0",
-                           *map(str, arguments), mode, f"127.0.0.1:{server.port}"],
+    done = subprocess.run([DTLSBENCH, "--insecure", "--server-pid", str(server.pid), *map(str, arguments), mode,
+                           f"127.0.0.1:{server.port}"],
                           capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout, done.stderr
 

@@ -141,9 +141,9 @@ static void what_is_wrong_is_said_with_its_name_and_advice(void **state)
 	refused("--size 7 echo 127.0.0.1", "from 8 to 16384");
 	refused("--rate fast echo 127.0.0.1", "--rate 'fast'");
 	refused("--rate nan echo 127.0.0.1", "--rate 'nan'");
-	refused("--count 0 echo 127.0.0.1", "--count '0'");
+	refused("--count 0 echo 127.0.0.1", "--count '0': give a whole number from 1 to 1e+15");
 	refused("--order both echo 127.0.0.1", "turn|random");
-	refused("--mix 1:2 mixed 127.0.0.1", "H:R:I");
+	refused("--mix 1:2 mixed 127.0.0.1", "H:R:I: mixed: H handshakes");
 	refused("--mix 0:0:5 mixed 127.0.0.1", "H:R:I");
 	refused("--mix 1:1:100 mixed 127.0.0.1", "H:R:I");
 	refused("--mix -1:1:1 mixed 127.0.0.1", "H:R:I");
@@ -159,12 +159,30 @@ static void what_contradicts_is_refused(void **state)
 	refused("--x509keyfile k echo 127.0.0.1", "give both");
 	refused("--lean echo 127.0.0.1", "--insecure");
 	refused("--lean --insecure --resume handshake 127.0.0.1", "--lean has no");
-	refused("--plain handshake 127.0.0.1", "echo and latency");
 	refused("--plain --resume echo 127.0.0.1", "no handshakes");
 	refused("--ahead echo 127.0.0.1", "--count");
-	refused("--flood echo 127.0.0.1", "mode hello");
+	refused("--server-children echo 127.0.0.1", "--server-pid");
+	refused("--json - --csv - echo 127.0.0.1", "standard output");
 	refused("--run 64 --size 1200 echo 127.0.0.1", "one UDP message");
 	refused("--run 8 --window 4 echo 127.0.0.1", "--window");
+}
+
+static void what_is_of_no_use_in_a_mode_is_refused(void **state)
+{
+	(void)state;
+	refused("--plain handshake 127.0.0.1", "--plain is of no use in the mode handshake, only in: echo latency;");
+	refused("--flood echo 127.0.0.1", "only in: hello;");
+	refused("--ahead --count 1 latency 127.0.0.1", "only in: echo;");
+	refused("--count 1 idle 127.0.0.1", "only in: hello handshake echo latency churn mixed;");
+	refused("--warmup 1 idle 127.0.0.1", "--warmup");
+	refused("--size 100 handshake 127.0.0.1", "--size");
+	refused("--run 2 churn 127.0.0.1", "only in: echo latency mixed;");
+	refused("--order random idle 127.0.0.1", "--order");
+	refused("--mix 1:1:1 echo 127.0.0.1", "only in: mixed;");
+	refused("--verify all latency 127.0.0.1", "only in: idle churn mixed;");
+	refused("--resume hello 127.0.0.1", "--resume");
+	refused("--stay hello 127.0.0.1", "--stay");
+	refused("--settle 0 echo 127.0.0.1", "only in: idle;");
 }
 
 int main(void)
@@ -176,6 +194,7 @@ int main(void)
 		cmocka_unit_test(a_key_does_not_stay_on_the_command_line),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_name_and_advice),
 		cmocka_unit_test(what_contradicts_is_refused),
+		cmocka_unit_test(what_is_of_no_use_in_a_mode_is_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
