@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <gnutls/gnutls.h>
 
@@ -120,22 +121,32 @@ static bool to_stdout(const char *path)
 	return path && strcmp(path, "-") == 0;
 }
 
-/* Before the work, so that what it finds is not lost for want of a place. */
-static int reach_all(const struct bench_options *o)
+/* Whether a file can be written; if there was none there is none afterwards. */
+static bool can_write(const char *path)
+{
+	bool is_new = access(path, F_OK) != 0;
+	FILE *f = fopen(path, "a");
+
+	if (!f) {
+		fprintf(stderr, "dtlsbench: %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	fclose(f);
+	if (is_new)
+		unlink(path);
+	return true;
+}
+
+/* Asked before the work, so that what it finds is not lost for want of a place. */
+static bool can_write_all(const struct bench_options *o)
 {
 	const char *paths[] = { o->json, o->csv, o->svg };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		FILE *f = paths[i] && !to_stdout(paths[i]) ? fopen(paths[i], "a") : stdout;
-
-		if (!f) {
-			fprintf(stderr, "dtlsbench: %s: %s\n", paths[i], strerror(errno));
-			return -1;
-		}
-		if (f != stdout)
-			fclose(f);
+		if (paths[i] && !to_stdout(paths[i]) && !can_write(paths[i]))
+			return false;
 	}
-	return 0;
+	return true;
 }
 
 /* The table goes where the data does not. */
@@ -242,7 +253,7 @@ int main(int argc, char **argv)
 		break;
 	case BENCH_RUN:
 		take_signals();
-		if (load_credentials(b) == 0 && reach_all(&b->o) == 0)
+		if (load_credentials(b) == 0 && can_write_all(&b->o))
 			status = run(b);
 		break;
 	}
