@@ -283,7 +283,7 @@ static enum fail_kind kind_of(const struct handshake *h, int err)
 
 static enum handshake_verdict fail_gnutls(struct handshake *h, int err)
 {
-	char text[256];
+	char text[400];
 
 	if (err == GNUTLS_E_MEMORY_ERROR)
 		metric_inc(h->env->metrics, METRIC_limited_memory);
@@ -311,10 +311,11 @@ static enum handshake_verdict give_up(struct handshake *h)
 	char text[256];
 
 	if (h->peer_alerted) {
-		const char *name = gnutls_alert_get_name((gnutls_alert_description_t)h->peer_alert);
+		gnutls_alert_description_t alert = (gnutls_alert_description_t)h->peer_alert;
+		const char *name = gnutls_alert_get_name(alert);
 
-		snprintf(text, sizeof(text), "the peer refused us with alert %u (%s)", h->peer_alert,
-			 name ? name : "unknown");
+		snprintf(text, sizeof(text), "the peer refused us with alert %u (%s)%s", h->peer_alert,
+			 name ? name : "unknown", tls_alert_advice(alert));
 		return fail(h, FAIL_ALERT, text);
 	}
 	if (h->finished_bad) {
@@ -358,13 +359,24 @@ static enum handshake_verdict feed_protected(struct handshake *h, const uint8_t 
 	return v;
 }
 
+static enum handshake_verdict feed_message(struct handshake *h, const uint8_t *msg, size_t len)
+{
+	bool hello = msg[0] == DTLS_CLIENT_HELLO;
+	enum handshake_verdict v;
+
+	h->report.hello = hello ? msg + DTLS_HANDSHAKE_HEADER : NULL;
+	h->report.hello_len = len - DTLS_HANDSHAKE_HEADER;
+	v = conclude(h, feeder_message(&h->feeder, msg, len, hello ? h->hello_version : DTLS_VERSION_1_2));
+	h->report.hello = NULL;
+	return v;
+}
+
 static enum handshake_verdict feed_next(struct handshake *h, enum intake_kind kind, const uint8_t *data,
 					size_t len)
 {
 	switch (kind) {
 	case INTAKE_MESSAGE:
-		return conclude(h, feeder_message(&h->feeder, data, len, data[0] == DTLS_CLIENT_HELLO ?
-								 h->hello_version : DTLS_VERSION_1_2));
+		return feed_message(h, data, len);
 	case INTAKE_CCS:
 		return conclude(h, feeder_ccs(&h->feeder));
 	case INTAKE_PROTECTED:

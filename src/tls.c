@@ -456,6 +456,7 @@ int tls_session_new(struct tls *t, struct tls_report *report, gnutls_session_t *
 			     (t->any_raw ? GNUTLS_ENABLE_RAWPK : 0));
 
 	memset(report, 0, sizeof(*report));
+	report->served = t->priority;
 	if (rc >= 0) {
 		rc = set_up(t, report, *out);
 		if (rc < 0)

@@ -11,6 +11,7 @@
 #include <gnutls/x509.h>
 
 #include "escape.h"
+#include "tls_offer.h"
 #include "tls_raw.h"
 
 #define NAME_MAX_BYTES 1024 /* what is kept of a subject, which a CA may make as long as it likes */
@@ -275,7 +276,6 @@ static const struct {
 	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED, "the client lacks secure renegotiation (RFC 5746)" },
 	{ GNUTLS_E_INAPPROPRIATE_FALLBACK,
 	  "the client fell back to an older version though both have a newer one" },
-	{ GNUTLS_E_NO_APPLICATION_PROTOCOL, "no application protocol (ALPN) in common" },
 	{ GNUTLS_E_PREMATURE_TERMINATION, "the client ended the handshake" },
 	{ GNUTLS_E_SESSION_EOF, "the client ended the handshake" },
 	{ GNUTLS_E_PUSH_ERROR, "sending failed" },
@@ -284,7 +284,7 @@ static const struct {
 	{ GNUTLS_E_INTERNAL_ERROR, "GnuTLS reports an internal error" },
 };
 
-static const char *alert_advice(gnutls_alert_description_t alert)
+const char *tls_alert_advice(gnutls_alert_description_t alert)
 {
 	switch (alert) {
 	case GNUTLS_A_UNKNOWN_CA:
@@ -314,7 +314,7 @@ static void explain_alert(gnutls_session_t s, char *buf, size_t size)
 	const char *name = gnutls_alert_get_strname(alert);
 
 	snprintf(buf, size, "the client sent the fatal alert %s (%d)%s",
-		 name != NULL ? name + strlen("GNUTLS_A_") : "unknown", (int)alert, alert_advice(alert));
+		 name != NULL ? name + strlen("GNUTLS_A_") : "unknown", (int)alert, tls_alert_advice(alert));
 }
 
 static void explain_timeout(gnutls_session_t s, char *buf, size_t size)
@@ -347,9 +347,10 @@ static void explain_version(const struct tls_report *report, char *buf, size_t s
 			 v >> 8, v & 0xff);
 }
 
-static void explain_suites(gnutls_session_t s, char *buf, size_t size)
+static void explain_suites(gnutls_session_t s, const struct tls_report *report, char *buf, size_t size)
 {
 	const char *with = "with the service's kind of certificate, or a pre-shared key";
+	struct tls_offer offer;
 	void *cred;
 
 	if (gnutls_credentials_get(s, GNUTLS_CRD_CERTIFICATE, &cred) < 0)
@@ -358,6 +359,21 @@ static void explain_suites(gnutls_session_t s, char *buf, size_t size)
 		with = "with the service's kind of certificate, as it has no pre-shared keys";
 	snprintf(buf, size, "no cipher suite in common; the client must offer AES-GCM, AES-CCM or ChaCha20-Poly1305 %s",
 		 with);
+	if (report->hello == NULL)
+		return;
+	tls_offer_parse(&offer, report->hello, report->hello_len);
+	tls_offer_explain_suites(&offer, report->served, buf, size);
+}
+
+static void explain_protocols(const struct tls_report *report, char *buf, size_t size)
+{
+	struct tls_offer offer;
+
+	snprintf(buf, size, "no application protocol (ALPN) in common");
+	if (report->hello == NULL)
+		return;
+	tls_offer_parse(&offer, report->hello, report->hello_len);
+	tls_offer_explain_protocols(&offer, buf, size);
 }
 
 const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report, char *buf,
@@ -379,7 +395,10 @@ const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_r
 		explain_version(report, buf, size);
 		return buf;
 	case GNUTLS_E_NO_CIPHER_SUITES:
-		explain_suites(s, buf, size);
+		explain_suites(s, report, buf, size);
+		return buf;
+	case GNUTLS_E_NO_APPLICATION_PROTOCOL:
+		explain_protocols(report, buf, size);
 		return buf;
 	}
 	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++)

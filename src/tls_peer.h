@@ -21,6 +21,9 @@ struct psk_key;
 #define TLS_CAUSE_MAX 160
 struct tls_report {
 	char cause[TLS_CAUSE_MAX]; /* "" or why a certificate or PSK identity was refused, for the log */
+	const uint8_t *hello;      /* the ClientHello's body, while it is fed; NULL: something else is */
+	size_t hello_len;
+	gnutls_priority_t served;  /* by the service */
 	const struct psk_key *psk_key; /* what a program said of the client's identity, while it is fed; NULL: nothing */
 	bool psk_unknown;          /* the identity was not found; a random key went on in its place */
 	uint8_t alert;             /* description that fits the cause better than GnuTLS's own; 0: none */
@@ -52,6 +55,9 @@ size_t tls_peer_psk_identity(const char *name, uint8_t *out, size_t size);
  */
 const char *tls_explain(int gnutls_error, gnutls_session_t s, const struct tls_report *report,
 			char *buf, size_t size);
+
+/* What a server's operator is to do about an alert that a client has sent: "; …", or "". */
+const char *tls_alert_advice(gnutls_alert_description_t alert);
 
 /*
  * Sends the fatal alert for a failed handshake: the one the report knows (unknown_ca, certificate_expired,

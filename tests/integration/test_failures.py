@@ -55,14 +55,28 @@ def _(t):
 def _(t):
     d = t.daemon(*certs.server_options())
     refused(t.client(clients.openssl(d, suite="ECDHE-ECDSA-AES128-SHA")), 40)
-    one_line(d, "no cipher suite in common")
+    one_line(d, "no cipher suite in common; .*; of these it offers nothing")
+
+
+@case("openssl with a curve that is not served: handshake_failure")
+def _(t):
+    d = t.daemon(*certs.server_options(), "--priority", "NORMAL:-GROUP-ALL:+GROUP-X25519")
+    refused(t.client([*clients.openssl(d), "-curves", "X448"]), 40)
+    one_line(d, "no elliptic curve in common; .*; it offers X448")
+
+
+@case("openssl that takes no signatures with the server's key: handshake_failure")
+def _(t):
+    d = t.daemon(*certs.server_options())
+    refused(t.client([*clients.openssl(d), "-sigalgs", "RSA+SHA256"]), 40)
+    one_line(d, "the service has no key that the client takes; it takes X.509 certificates, and signatures with RSA")
 
 
 @case("a PSK client at a service without PSKs: handshake_failure")
 def _(t):
     d = t.daemon(*certs.server_options())
     refused(t.client(clients.openssl(d, psk=("nobody", "00112233"))), 40)
-    one_line(d, "no cipher suite in common; .* with the service's kind of certificate, as it has no pre-shared keys")
+    one_line(d, "no cipher suite in common; .* with the service's kind of certificate, as it has no pre-shared keys; of these it offers .*PSK")
 
 
 @case("a client without PSKs at a service with nothing else: handshake_failure")

@@ -173,8 +173,8 @@ def _(t):
 @case("a client that offers other protocols only is refused, with the alert for it")
 def _(t):
     d = t.daemon(*certs.server_options(), "--alpn", "coap")
-    t.client(clients.openssl(d, more=("-alpn", "h3"))).expect(r"alert no application protocol|alert number 120")
-    d.expect(r"handshake failed: no application protocol \(ALPN\) in common")
+    t.client(clients.openssl(d, more=("-alpn", "h3,coaps"))).expect(r"alert no application protocol|alert number 120")
+    d.expect(r"handshake failed: no application protocol \(ALPN\) in common: the client asks for h3, coaps")
 
 
 @case("a session that is resumed has the protocol that its own handshake agreed on")
