@@ -386,13 +386,15 @@ class Client(Peer):
                 self.inbox.append((r.type, plain))
 
     def await_service(self):
-        """Says hello until there is an answer: a listener that changes hands drops what comes meanwhile."""
-        while True:
-            self.send(hello(bytes(32)))
-            if readable([self.sock], 1):
-                break
-            check(time.monotonic() < self.t.deadline, "nobody answers")
-        self.pending()
+        """Says hello until there is an answer: a listener that changes hands drops what comes meanwhile. The worker
+        may have given the first answer before it heard of the change, and not the second."""
+        for _ in range(2):
+            while True:
+                self.send(hello(bytes(32)))
+                if readable([self.sock], 1):
+                    break
+                check(time.monotonic() < self.t.deadline, "nobody answers")
+            self.pending()
         return self
 
     def connect(self):

@@ -18,6 +18,7 @@ import contextlib
 import os
 import random
 import re
+import resource
 import select
 import shlex
 import signal
@@ -187,6 +188,15 @@ def readable(sockets, timeout=None):
         poll.register(s, select.POLLIN)
     ready = {fd for fd, _ in poll.poll(None if timeout is None else max(0, timeout) * 1000)}
     return [s for s in sockets if s.fileno() in ready]
+
+
+def many_files(number):
+    """Lets so many files be open, or as many as may be; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number:
+        soft = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(number, soft)
 
 
 def udp_bound(port, host=None):
@@ -372,7 +382,10 @@ class Context:
 
     def dir(self):
         if self.directory is None:
-            self.directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="dtlsd-test-"))
+            # the name of a unix socket in it has 107 bytes at most
+            where = "/tmp" if len(tempfile.gettempdir()) > 60 else None
+            made = tempfile.TemporaryDirectory(prefix="dtlsd-test-", dir=where)
+            self.directory = self.stack.enter_context(made)
         return self.directory
 
     def file(self, name, content):

@@ -243,7 +243,7 @@ def _(t):
     for more in ([], ["--noticket"]):
         d = t.daemon(*ECDSA())
         c = t.client(clients.gnutls(d, more=["--resume", *more]))
-        c.expect(r"This is a resumed session", timeout=15)
+        c.expect(r"This is a resumed session")
         c.ask("ping", r"^pong$")
         hang_up(c)
         check_equal(d.counters()["handshake_resumed"], 1, "resumptions")
@@ -282,7 +282,7 @@ def _(t):
     since = c.mark()
     c.ask("help", r"^help\b.*$")
     for word in ("ping", "echo", "whoami", "stats", "bc"):
-        c.expect(rf"^{word}\b", since=since, timeout=1)
+        c.expect(rf"^{word}\b", since=since)
     c.ask("frobnicate", r"unknown command.*help")
     c.ask("pingpong", r"unknown command.*help")
     c.ask("bc", r"bc TEXT")

@@ -601,7 +601,7 @@ def _(t):
     c = client(t, d)
     c.get_flight()
     c.send(raw.alert(2, 48, seq=c.record_seq))
-    d.expect(r"handshake failed: .*alert.*48|handshake failed: .*unknown.*", timeout=10)
+    d.expect(r"handshake failed: .*alert.*48|handshake failed: .*unknown.*")
     check_equal(d.counters()["handshake_failed"], 1, "failed")
 
 

@@ -17,7 +17,7 @@ import certs
 import clients
 import dtlsraw as raw
 from backend import Backend, named
-from harness import DTLSD, Failed, SANITIZER, case, check, check_equal, free_port, main, skip
+from harness import DTLSD, Failed, SANITIZER, case, check, check_equal, free_port, main, many_files, skip
 
 SIZES = [0, 1, 2, 31, 100, 1200, 1201, 1500, 9000, 16383, 16384]
 LOG_DOWN = r"warning: backend \S+ is down: "
@@ -394,7 +394,7 @@ def _(t):
 def _(t):
     backend = Backend(t)
     d = serve(t, [backend], "--workers", "2", "--max-handshakes-per-address", "0", log=None)
-    everyone = [client(t, d) for _ in range(100 if SANITIZER else 1000)]
+    everyone = [client(t, d) for _ in range(100 if SANITIZER else many_files(1300) - 300)]
     stop = threading.Event()
 
     def talk(some):

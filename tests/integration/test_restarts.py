@@ -5,7 +5,6 @@ under load. RESTART_SESSIONS and RESTART_RELOADS make the long form of it (./dev
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -14,7 +13,7 @@ import time
 import certs
 import clients
 import dtlsraw as raw
-from harness import SANITIZER, SCALE, Failed, case, check, check_equal, main
+from harness import SANITIZER, SCALE, Failed, case, check, check_equal, main, many_files
 from relay import Relay
 
 SESSIONS = int(os.environ.get("RESTART_SESSIONS") or (1000 if SANITIZER else 10000))
@@ -341,13 +340,6 @@ def _(t):
         check(v.error is None, f"a client failed: {v.error!r}")
     resident.alive()
     check_equal(d.counters()["handshake_failed"], 0, "failed handshakes")
-
-
-def many_files(number):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < number and (hard == resource.RLIM_INFINITY or hard >= number):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
-    return min(number, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 @case(f"SIGTERM with {SESSIONS} sessions: each gets its close_notify, well within the drain time", 120)
