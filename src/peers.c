@@ -137,6 +137,19 @@ static bool same_quota(const struct peers *p, const struct session *s, const str
 	return peers_quota(p, s->listener) == peers_quota(p, handshake_listener(h));
 }
 
+static void tell_end(struct session *s)
+{
+	if (s->told)
+		return;
+	s->told = true;
+	if (log_level() >= LOG_INFO_)
+		log_write(LOG_INFO_, &s->node.flow,
+			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
+			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
+			  session_age(s), s->records_in, s->bytes_in, session_records_out(s), s->bytes_out);
+	metric_inc(s->env->metrics, end_metric[s->end]);
+}
+
 /*
  * A flow has one place in the census, be it for a session, for a handshake or for one beside the other: a peer
  * that restarts needs no second one, and who leaves last gives it back.
@@ -146,12 +159,7 @@ void peers_remove_session(struct peers *p, struct session *s)
 	struct handshake *rival = s->rival ? peers_handshake(p, &s->node.flow) : NULL;
 
 	assert(s->end != SESSION_LIVE);
-	if (log_level() >= LOG_INFO_)
-		log_write(LOG_INFO_, &s->node.flow,
-			  "session closed (%s) after %" PRIu64 " s: in %" PRIu64 " records %" PRIu64
-			  " bytes, out %" PRIu64 " records %" PRIu64 " bytes", end_name[s->end],
-			  session_age(s), s->records_in, s->bytes_in, session_records_out(s), s->bytes_out);
-	metric_inc(p->env->metrics, end_metric[s->end]);
+	tell_end(s);
 	if (p->hot == s)
 		p->hot = NULL;
 	wheel_cancel(&p->session_timers, &s->timer);
@@ -165,18 +173,24 @@ void peers_remove_session(struct peers *p, struct session *s)
 	note_freed(p);
 }
 
-void peers_settle_session(void *ctx, struct session *s)
-{
-	if (s->end != SESSION_LIVE)
-		peers_remove_session(ctx, s);
-}
-
 void peers_arm_session(struct peers *p, struct session *s)
 {
 	uint64_t due = session_due(s);
 
 	if (due != UINT64_MAX)
 		wheel_set(&p->session_timers, &s->timer, due);
+}
+
+void peers_settle_session(void *ctx, struct session *s)
+{
+	if (s->end == SESSION_LIVE)
+		return;
+	if (!session_lingers(s)) {
+		peers_remove_session(ctx, s);
+		return;
+	}
+	tell_end(s);
+	peers_arm_session(ctx, s);
 }
 
 /* Out of the table and the wheel; the caller frees it. */
@@ -430,10 +444,10 @@ static void fire_session(void *ctx, struct timer *t)
 	struct peers *p = ctx;
 
 	session_tick(s);
-	if (s->end != SESSION_LIVE)
-		peers_remove_session(p, s);
-	else
+	if (s->end == SESSION_LIVE)
 		peers_arm_session(p, s);
+	else
+		peers_settle_session(p, s);
 }
 
 static void fire_handshake(void *ctx, struct timer *t)

@@ -73,7 +73,7 @@ void peers_forsake(struct peers *p, struct handshake *h);
 void peers_remove_session(struct peers *p, struct session *s);
 /* Its time-out may be another one than when it was armed last. */
 void peers_arm_session(struct peers *p, struct session *s);
-/* ctx is the struct peers: after a session was used it may have ended; then it is removed. */
+/* ctx is the struct peers: after a session was used it may have ended; then it is removed, unless it lingers. */
 void peers_settle_session(void *ctx, struct session *s);
 /* A record of epoch >= 1, for the session or the handshake of the flow; counted and dropped when there is neither. */
 void peers_protected(struct peers *p, const struct flow *flow, const struct record *r);

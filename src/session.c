@@ -64,7 +64,7 @@ static uint64_t idle_due(const struct session *s)
 
 static uint64_t final_due(const struct session *s)
 {
-	return (s->opened_at + UINT64_C(1)) * 1000 + SESSION_FINAL_MS;
+	return (s->opened_at + UINT64_C(1)) * 1000 + (s->end == SESSION_LIVE ? SESSION_FINAL_MS : SESSION_REFUSED_MS);
 }
 
 /* What a stranger could have recorded and now replay is answered only so often. */
@@ -243,15 +243,25 @@ int session_send(struct session *s, const void *data, size_t len)
 	return 0;
 }
 
+bool session_lingers(const struct session *s)
+{
+	return s->end != SESSION_LIVE && !s->opened && s->final;
+}
+
+static void say_goodbye(struct session *s)
+{
+	if (s->end == SESSION_END_DENIED || s->end == SESSION_END_REVOKED)
+		send_alert(s, DTLS_ALERT_FATAL, DTLS_ALERT_ACCESS_DENIED);
+	else if (s->end != SESSION_END_REPLACED) /* who has a new session cannot read this one any more */
+		send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_CLOSE_NOTIFY);
+}
+
 void session_close(struct session *s, enum session_end why)
 {
 	if (s->end != SESSION_LIVE)
 		return;
 	s->end = (uint8_t)why;
-	if (why == SESSION_END_DENIED || why == SESSION_END_REVOKED)
-		send_alert(s, DTLS_ALERT_FATAL, DTLS_ALERT_ACCESS_DENIED);
-	else if (why != SESSION_END_REPLACED) /* who has a new session cannot read this one any more */
-		send_alert(s, DTLS_ALERT_WARNING, DTLS_ALERT_CLOSE_NOTIFY);
+	say_goodbye(s);
 }
 
 static int send_final(void *ctx, const uint8_t *data, size_t len)
@@ -276,6 +286,16 @@ static void resend_final(struct session *s)
 	metric_inc(s->env->metrics, METRIC_final_flight_resent);
 	flight_rewind(s->final);
 	flight_send(s->final, s->final_mtu, send_final, s);
+	if (s->end != SESSION_LIVE)
+		say_goodbye(s);
+}
+
+/* Its peer has our Finished: it lingers no more. */
+static void on_record_after_end(struct session *s, uint8_t type)
+{
+	forget_final(s);
+	if (type == DTLS_APPLICATION_DATA)
+		say_goodbye(s);
 }
 
 static void on_data(struct session *s, const uint8_t *data, size_t len)
@@ -368,6 +388,10 @@ bool session_record(struct session *s, const struct record *r, bool keep)
 	if (len < 0)
 		return refuse(s, r, len, keep);
 	note_heard(s);
+	if (s->end != SESSION_LIVE && r->type != DTLS_HANDSHAKE) {
+		on_record_after_end(s, r->type);
+		return true;
+	}
 	switch (r->type) {
 	case DTLS_APPLICATION_DATA:
 		on_data(s, plain, (size_t)len);

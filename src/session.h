@@ -61,6 +61,7 @@ struct session {
 	bool opened : 1;       /* the handler has it */
 	bool alpn : 1;         /* a protocol is behind the identity */
 	bool certificate : 1;  /* and its grant behind these */
+	bool told : 1;         /* its end is counted and in the log */
 	uint8_t route;         /* of its service, counted from 1; 0: none of them */
 	uint8_t store_class;   /* the store's */
 	struct record_state record; /* last */
@@ -113,6 +114,12 @@ void session_tick(struct session *s);
 enum tls_grant_verdict session_check_grant(const struct session *s);
 /* Ends it, with close_notify or, for who is denied or revoked, access_denied where the peer should know. The engine removes it when the current call is over. */
 void session_close(struct session *s, enum session_end why);
+/*
+ * Ended before it was opened, and its peer may have heard neither that nor our final flight: for SESSION_REFUSED_MS, or
+ * until he says something else, he is told both when he asks for the flight.
+ */
+bool session_lingers(const struct session *s);
+#define SESSION_REFUSED_MS 8000 /* as a rule he asks after 1, 3 and 7 s */
 /* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */
 void session_release(struct session *s);
 

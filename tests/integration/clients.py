@@ -15,7 +15,7 @@ class At:
     """One service of a daemon that has several."""
 
     def __init__(self, port):
-        self.host, self.port = "127.0.0.1", port
+        self.host, self.port = self.address = "127.0.0.1", port
 
 
 def _psk(psk):

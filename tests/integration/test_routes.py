@@ -10,8 +10,10 @@ import sys
 import backend as b
 import certs
 import clients
+import dtlsraw as raw
 from backend import Backend
 from harness import DTLSD, case, check, check_equal, free_port, main
+from relay import Relay
 
 DENIED = r"alert access denied|alert number 49"
 
@@ -151,6 +153,33 @@ def _(t):
     denied(t, d, at, "rest")
     t.client(clients.gnutls(at, psk=True)).expect(r"Access was denied")
     check_equal(d.counters()["session_closed_denied"], 4, "denied")
+
+
+def loses_end(count):
+    """A path that loses the first so many protected datagrams of the server: its Finished, and the alert."""
+    left = [count]
+
+    def policy(direction, _number, datagram):
+        if direction == "up" or left[0] == 0 or all(r.epoch == 0 for r in raw.records(datagram)):
+            return [datagram]
+        left[0] -= 1
+        return []
+    return policy
+
+
+def denied_again(name, client):
+    @case(f"{name}, who is denied, is told with the final flight that it asks for again")
+    def _(t):
+        d, at = start(t, *x509(), route("all", "deny = yes"))
+        t.client(client(Relay(t, at, loses_end(2)))).expect(r"alert number 49|[Aa]ccess (was )?denied|fatal alert")
+        d.expect("session closed")
+        now = d.counters()
+        check(now["final_flight_resent"] >= 1, "it was not sent again")
+        check_equal((now["session_opened"], now["session_closed_denied"]), (1, 1), "sessions, and of these denied")
+
+
+for NAME in clients.ALL:
+    denied_again(NAME, clients.ALL[NAME])
 
 
 @case("routes forward to backends of their own, which are told of name and protocol")

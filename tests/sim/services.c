@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,6 +15,7 @@
 #include <gnutls/x509.h>
 
 #include "handlers.h"
+#include "session.h"
 #include "world.h"
 
 static struct client *connected_to(struct world *w, unsigned listener, enum world_auth auth)
@@ -311,6 +313,7 @@ static void whose_key_is_gone_is_told_and_others_go_on(void **state)
 	}
 	assert_int_equal(half->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
 	assert_int_equal(COUNT(&w, session_closed_revoked), 301);
+	pause_(&w, SESSION_REFUSED_MS); /* for so long who had not been let in may ask again */
 	assert_int_equal(engine_sessions(w.engine), 1);
 	assert_int_equal(w.settled, 3);
 	echoes(&w, stays);
@@ -371,7 +374,6 @@ static void routes_lead_to_handlers_or_deny(void **state)
 	assert_int_equal(c->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
 	assert_int_equal(gnutls_alert_get(c->session), GNUTLS_A_ACCESS_DENIED);
 	assert_int_equal(COUNT(&w, session_closed_denied), 1);
-	assert_int_equal(engine_sessions(w.engine), 0);
 	c = connected_to(&w, 0, AUTH_MUTUAL);
 	client_say(c, 0);
 	pause_(&w, 1000);
@@ -379,6 +381,49 @@ static void routes_lead_to_handlers_or_deny(void **state)
 	assert_int_equal(COUNT(&w, records_in), 1);
 	echoes(&w, connected_to(&w, 0, AUTH_ECDSA)); /* nobody in particular: no route is for it */
 	world_end(&w);
+}
+
+/* All that is on its way but for the first so many. */
+static void lose_behind(struct net *n, unsigned keep)
+{
+	struct net_packet **at = &n->queue, *next;
+
+	for (; keep > 0; keep--)
+		at = &(*at)->next;
+	for (; *at; *at = next) {
+		next = (*at)->next;
+		free(*at);
+	}
+}
+
+/* It asks for our final flight, or takes itself for connected as the alert alone was lost. */
+static void who_is_denied_is_told_again_when_that_was_lost(void **state)
+{
+	const struct world_options o = { .seed = 30, .routes = deny_psk, .route_count = 1 };
+	struct client *c;
+	struct world w;
+
+	(void)state;
+	for (unsigned keep = 0; keep < 2; keep++) { /* nothing, or the flight but not the alert */
+		world_init(&w, &o);
+		c = client_new(&w, AUTH_PSK, 0, NULL);
+		while (COUNT(&w, session_closed_denied) == 0)
+			pause_(&w, 1);
+		lose_behind(&w.net, keep);
+		pause_(&w, 500);
+		assert_int_equal(c->error, 0);
+		assert_int_equal(c->done, keep == 1);
+		if (c->done)
+			client_say(c, 0);
+		pause_(&w, 2000);
+		assert_int_equal(c->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
+		assert_int_equal(gnutls_alert_get(c->session), GNUTLS_A_ACCESS_DENIED);
+		pause_(&w, SESSION_REFUSED_MS);
+		assert_int_equal(engine_sessions(w.engine), 0);
+		assert_int_equal(COUNT(&w, session_closed_denied), 1);
+		assert_int_equal(COUNT(&w, records_in), 0);
+		world_end(&w);
+	}
 }
 
 static void other_routes_begin_anew_and_the_same_go_on(void **state)
@@ -495,6 +540,7 @@ int main(void)
 		cmocka_unit_test(a_shorter_idle_time_out_holds_for_live_sessions),
 		cmocka_unit_test(another_handler_begins_anew),
 		cmocka_unit_test(routes_lead_to_handlers_or_deny),
+		cmocka_unit_test(who_is_denied_is_told_again_when_that_was_lost),
 		cmocka_unit_test(other_routes_begin_anew_and_the_same_go_on),
 		cmocka_unit_test(an_address_that_moves_begins_anew_in_the_other_quota),
 		cmocka_unit_test(a_flow_may_come_by_another_listener),
