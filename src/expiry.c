@@ -21,6 +21,7 @@ static const struct {
 	[EXPIRY_CRL] = { "is out of date", "is out of date: what its CA has revoked since is not known",
 			 "get the CA's new one" },
 	[EXPIRY_OCSP] = { "is out of date", "is out of date and not sent", "get a new one" },
+	[EXPIRY_CA] = { "expires", "has expired: certificates that come from it are refused", "put its successor there" },
 };
 
 int expiry_add(struct expiry *e, const struct expiry_item *item)
@@ -63,6 +64,9 @@ static const char *name(const struct expiry_item *i, char *buf, size_t size)
 	case EXPIRY_CRL:
 		snprintf(buf, size, "revocation list %u", i->place);
 		return buf;
+	case EXPIRY_CA:
+		snprintf(buf, size, "CA %u", i->place);
+		return buf;
 	case EXPIRY_OCSP:
 		break;
 	}
@@ -100,7 +104,7 @@ uint64_t expiry_first(const struct expiry *e)
 	uint64_t first = UINT64_MAX;
 
 	for (size_t i = 0; i < e->count; i++)
-		if (e->items[i].until < first)
+		if (e->items[i].kind != EXPIRY_CA && e->items[i].until < first)
 			first = e->items[i].until;
 	return first;
 }

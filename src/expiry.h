@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * expiry: when certificates, revocation lists and OCSP responses run out, and warnings of it in good time: 30, 7
+ * expiry: when certificates, CAs, revocation lists and OCSP responses run out, and warnings of it in good time: 30, 7
  * and 1 days ahead and at the end. Of these the ones that come in the first half of a life are left out, as a response
  * that is renewed every week would always be warned of. Pure but for the log.
  */
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum expiry_kind { EXPIRY_CERTIFICATE, EXPIRY_CRL, EXPIRY_OCSP };
+enum expiry_kind { EXPIRY_CERTIFICATE, EXPIRY_CRL, EXPIRY_OCSP, EXPIRY_CA };
 
 struct expiry_item {
 	enum expiry_kind kind;
@@ -28,7 +28,7 @@ struct expiry { /* begins all zero */
 int expiry_add(struct expiry *e, const struct expiry_item *item);
 /* Logs the warnings that have fallen due since before; 0: all, but of each item the last one only. */
 void expiry_warn(const struct expiry *e, uint64_t before, uint64_t now);
-/* When the first of them runs out, UINT64_MAX: never. */
+/* When the first of them runs out, UINT64_MAX: never. CAs are left out: of a large file of them one always has. */
 uint64_t expiry_first(const struct expiry *e);
 void expiry_clear(struct expiry *e);
 

@@ -326,7 +326,7 @@ static int load_all(struct loader *l)
 	if (rc == 0 && o->ocsp_response != NULL)
 		rc = load_ocsp(l);
 	if (rc == 0 && o->x509cafile != NULL)
-		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate);
+		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate, &l->tls->expiry);
 	if (rc == 0 && o->x509crlfile != NULL)
 		rc = load_crls(l);
 	if (rc == 0)

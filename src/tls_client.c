@@ -106,7 +106,7 @@ static int digest_system_cas(struct loader *l)
 static int load_cas(struct loader *l)
 {
 	if (l->o->x509cafile != NULL)
-		return tls_trust_cas(&l->trust, l->o->x509cafile, l->tls->certificate);
+		return tls_trust_cas(&l->trust, l->o->x509cafile, l->tls->certificate, &l->tls->expiry);
 	if (gnutls_certificate_set_x509_system_trust(l->tls->certificate) <= 0)
 		return tls_fail(&l->error, "this system has no CAs to verify the server with; install them (Debian: "
 				"ca-certificates), or give those of the server with %sx509cafile", l->o->dashes);

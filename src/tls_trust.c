@@ -34,7 +34,22 @@ int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size
 	return 0;
 }
 
-int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into)
+static int note_ca(struct tls_trust *t, const struct tls_chain *chain, unsigned i, const char *path, struct expiry *expiry)
+{
+	const struct expiry_item item = {
+		.kind = EXPIRY_CA,
+		.file = path,
+		.place = i + 1,
+		.from = (uint64_t)gnutls_x509_crt_get_activation_time(chain->certs[i]),
+		.until = (uint64_t)gnutls_x509_crt_get_expiration_time(chain->certs[i]),
+	};
+
+	if (tls_grants_add_ca(t->grants, chain->certs[i]) < 0 || expiry_add(expiry, &item) < 0)
+		return tls_fail(t->e, "out of memory");
+	return 0;
+}
+
+int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry)
 {
 	struct tls_chain chain = { NULL, 0 };
 	gnutls_datum_t pem;
@@ -46,8 +61,7 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
 	if (rc == 0)
 		rc = tls_trust_add(t, "ca", pem.data, pem.size);
 	for (unsigned i = 0; rc == 0 && i < chain.count; i++)
-		if (tls_grants_add_ca(t->grants, chain.certs[i]) < 0)
-			rc = tls_fail(t->e, "out of memory");
+		rc = note_ca(t, &chain, i, path, expiry);
 	tls_wipe(&pem);
 	if (rc == 0) {
 		rc = gnutls_certificate_set_x509_trust(into, chain.certs, (int)chain.count);

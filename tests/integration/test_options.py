@@ -231,6 +231,12 @@ def _(t):
     d.expect(r"warning: .*--x509cafile .*--verify-client")
 
 
+@case("warnings: a CA that has expired")
+def _(t):
+    d = t.daemon(*certs.server_options(), "--verify-client", "optional", "--x509cafile", certs.file("expired-client.pem"))
+    d.expect(r"warning: .*expired-client\.pem: CA 1 has expired: certificates that come from it are refused; put its successor")
+
+
 @case("warnings: a certificate that has expired")
 def _(t):
     d = t.daemon("--x509certfile", certs.file("expired-client.pem"), "--x509keyfile",
@@ -256,6 +262,7 @@ def _(t):
                    "alpn", "to", "server-name", "psk-identity", "daemon", "pid-file", "cookie-secret", "syslog", "verbose", "quiet",
                    "help", "version"]:
         check(re.search(rf"--{option}\b", text), f"--{option} is not in the help")
+    check("largest handshake datagram, without IP and UDP headers (1200; 228 to 16384)\n" in text, "no range of a number")
     check(all(len(line) <= 130 for line in text.splitlines()), "a line is too long")
 
 

@@ -123,6 +123,8 @@ static void the_first_of_them_counts(void **state)
 		assert_int_equal(expiry_add(&e, &item), 0);
 	}
 	assert_true(expiry_first(&e) == END);
+	assert_int_equal(expiry_add(&e, &(struct expiry_item){ .kind = EXPIRY_CA, .file = "y", .until = END - 1 }), 0);
+	assert_true(expiry_first(&e) == END);
 	expiry_clear(&e);
 	assert_true(expiry_first(&e) == UINT64_MAX);
 }
