@@ -178,10 +178,18 @@ static void next_in_mix(struct traffic *t)
 		t->handshakes_due -= t->o->mix_handshakes + t->o->mix_records;
 }
 
+/* A newcomer takes the place of the oldest, but not before that one's handshake is over. */
+static bool has_place(const struct traffic *t)
+{
+	return crowd_can_open(t->run->crowd) &&
+	       (t->head - t->tail < t->active ||
+		crowd_state(t->run->crowd, ring_client(t, t->tail)) != CLIENT_SHAKING);
+}
+
 static bool has_room(const struct traffic *t)
 {
 	if (handshake_is_next(t))
-		return crowd_can_open(t->run->crowd);
+		return has_place(t);
 	if (ledger_full(&t->ledger))
 		return false;
 	return t->pace.rate > 0 || t->ledger.open < t->o->window;

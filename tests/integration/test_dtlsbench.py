@@ -156,6 +156,12 @@ def _(t):
     check_equal(d.counters()["sessions"], 0, "sessions that are left")
 
 
+@case("churn faster than handshakes are done: each is done before its session gives way to another")
+def _(t):
+    r = run(t, serve(t), "churn", "--sessions", 10, "--rate", 1000000, "--count", 150, "--lean", *psk())
+    check_equal((r["handshakes"], r.count("echo")), (150, 150), "handshakes, newcomers that echoed")
+
+
 @case("mixed: handshakes and records in their shares")
 def _(t):
     r = run(t, serve(t), "mixed", "--sessions", 100, "--mix", "1:9:30", "--count", 1000, "--lean", *psk())
