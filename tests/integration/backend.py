@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from harness import Failed, check, check_equal, free_port, skip, udp_bound
+from harness import Failed, check, check_equal, free_port, need_ipv6, skip, udp_bound
 
 Header = collections.namedtuple("Header", "family peer local tlvs ssl")
 
@@ -61,6 +61,8 @@ class Backend:
     """A server; answer(data) gives the datagrams to answer with. echo is the default, None is silence."""
 
     def __init__(self, t, where="127.0.0.1", answer=lambda data: [data], port=None):
+        if ":" in where:
+            need_ipv6()
         self.t, self.answer = t, answer
         self.changed = threading.Condition()
         self.got = []  # (source, data)

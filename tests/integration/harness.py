@@ -249,6 +249,14 @@ def udp_socket(host="127.0.0.1", port=None):
     return s
 
 
+def need_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            s.bind(("::1", 0))
+    except OSError as e:
+        skip(f"no IPv6 on the loopback: {e.strerror}")
+
+
 class Notify:
     """The receiving end of sd_notify. A thread reads, as a service manager does: the daemon need not wait."""
 
@@ -305,6 +313,8 @@ class Daemon(Process):
         self.ended = False
         if addresses is None:
             addresses = ["127.0.0.1:%d"]
+        if any(a.startswith("[::1]") for a in addresses):
+            need_ipv6()
         self.host = "::1" if addresses and addresses[0].startswith("[::1]") else "127.0.0.1"
         self.notify = Notify(t)
         argv = [*wrapper, DTLSD, *([log] if log else []), *options,
@@ -492,6 +502,7 @@ def main(jobs=2):
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, _terminated)
     jobs = int(os.environ.get("TEST_JOBS") or jobs) if jobs > 1 else 1
+    many_files(4096)
     cases = [c for c in CASES if len(sys.argv) < 2 or re.search(sys.argv[1], c.name)]
     if not os.access(DTLSD, os.X_OK):
         print(f"Bail out! no dtlsd at {DTLSD}; set DTLSD")

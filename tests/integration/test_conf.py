@@ -12,7 +12,7 @@ import time
 import certs
 import clients
 import dtlsraw as raw
-from harness import DTLSD, TOP, case, check, check_equal, free_port, main, udp_bound, udp_socket
+from harness import DTLSD, TOP, case, check, check_equal, free_port, main, need_ipv6, udp_bound, udp_socket
 
 CLOSE = (raw.ALERT, bytes([1, raw.CLOSE_NOTIFY]))
 PSK = f'pskpasswd = "{certs.file("psk.txt")}"'
@@ -355,6 +355,7 @@ def _(t):
     os.mkdir(os.path.join(t.dir(), "conf.d"))
     text = re.sub(r"^#(?=[a-z\t}])", "", sample(), flags=re.MULTILINE)
     possible = text if os.geteuid() == 0 else re.sub(r"^\texec-(user|group) = .*", "", text, flags=re.MULTILINE)
+    need_ipv6()
     p = t.process([DTLSD, "--check", "--config", put(t, possible)])
     check_equal(p.wait(), 0, "exit status")
     p.expect("all is well: 6 services")

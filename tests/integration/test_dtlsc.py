@@ -17,8 +17,8 @@ import threading
 import time
 
 import certs
-from harness import (DTLSC, DTLSD, Failed, Process, await_udp, case, check, check_equal, free_port, main, skip,
-                     udp_socket)
+from harness import (DTLSC, DTLSD, Failed, Process, await_udp, case, check, check_equal, free_port, main, need_ipv6,
+                     skip, udp_socket)
 from relay import Relay
 
 OK, LOCAL, USAGE, NETWORK, HANDSHAKE, VERIFY, TIMEOUT, ALERT = range(8)
@@ -290,6 +290,7 @@ def _(t):
 
 @case("IPv6 by literal address")
 def _(t):
+    need_ipv6()
     hear(gnutls_echo(t), b"ping\n", "-6", host="[::1]")
 
 
@@ -420,6 +421,7 @@ def _(_t):
 
 @case("all addresses of a name are tried in turn")
 def _(t):
+    need_ipv6()
     hosts = t.file("hosts", "::1 two-families\n127.0.0.1 two-families\n")
     inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:

@@ -119,6 +119,7 @@ def _(t):
             refused(p, status, r".")
             refusing += 1
         check(not harness.SANITIZER_REPORT.search(p.text), f"call {number}: {p.text!r}")
+        p.finish()
         if f.get("injected") == 0:
             break
         check(number < 400, "it never starts")

@@ -17,7 +17,7 @@ import certs
 import clients
 import dtlsraw as raw
 from backend import Backend, named
-from harness import DTLSD, Failed, SANITIZER, case, check, check_equal, free_port, main, many_files, skip
+from harness import DTLSD, Failed, SANITIZER, case, check, check_equal, free_port, main, many_files, need_ipv6, skip
 
 SIZES = [0, 1, 2, 31, 100, 1200, 1201, 1500, 9000, 16383, 16384]
 LOG_DOWN = r"warning: backend \S+ is down: "
@@ -571,6 +571,7 @@ def _(t):
     for listens in ("127.0.0.1:4433", "*:4433"):
         refused(t, ["--forward", "127.0.0.1:1,127.0.0.1:4433"],
                 "--forward: 127.0.0.1:4433 is where the service itself listens: name the server", listens)
+    need_ipv6()
     done = subprocess.run([DTLSD, "--check", *certs.psk_options(), "--forward", "127.0.0.1:4433", "[::1]:4433"],
                           capture_output=True, text=True, timeout=60, check=False)
     check_equal(done.returncode, 0, "--check of another address with the same port")

@@ -10,13 +10,12 @@ import certs
 import clients
 import dtlsraw as raw
 import netns
-from harness import SCALE, case, check, check_equal, main
+from harness import SCALE, case, check, check_equal, main, need_ipv6, udp_socket
 
 
 def source_of_answer(t, to):
     """Where the answer to a hello comes from: the socket is not connected, so it takes any."""
-    family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
-    sock = t.closing(socket.socket(family, socket.SOCK_DGRAM))
+    sock = t.closing(udp_socket("::" if ":" in to[0] else "0.0.0.0"))
     sock.settimeout(10 * SCALE)
     sock.sendto(raw.hello(os.urandom(32)), to)
     datagram, source = sock.recvfrom(4096)
@@ -43,6 +42,7 @@ def _(t):
 
 @case("[::]: cookies and a session over IPv6, and none of IPv4's traffic")
 def _(t):
+    need_ipv6()
     d = t.daemon(*certs.psk_options(), addresses=["[::]:%d"])
     check_equal(source_of_answer(t, ("::1", d.port)), ("::1", d.port), "source of the answer")
     talk(t, d, "::1")
@@ -52,6 +52,7 @@ def _(t):
 
 @case("[::] and 0.0.0.0 on one port, together")
 def _(t):
+    need_ipv6()
     d = t.daemon(*certs.psk_options(), addresses=["[::]:%d", "0.0.0.0:%d"])
     for host in [*IPV4, "::1"]:
         check_equal(source_of_answer(t, (host, d.port)), (host, d.port), "source of the answer")
@@ -60,6 +61,7 @@ def _(t):
 
 @case("*: both families")
 def _(t):
+    need_ipv6()
     d = t.daemon(*certs.psk_options(), addresses=["*:%d"])
     for host in [*IPV4, "::1"]:
         check_equal(source_of_answer(t, (host, d.port)), (host, d.port), "source of the answer")
@@ -108,6 +110,7 @@ def _(t):
 
 @case("openssl, whose socket is connected, talks with a wildcard socket in both families")
 def _(t):
+    need_ipv6()
     d = t.daemon(*certs.server_options(), addresses=["*:%d"])
     for host in ("127.0.0.2", "::1"):
         d.host = host
