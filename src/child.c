@@ -29,15 +29,17 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* 0: none. Nobody may raise what is lower already. */
-static void set_limit(int which, uint64_t most, const char *name)
+/* 0: none. Nobody may raise what is lower already. spare: from where it is told, if it is, to where it is stopped. */
+static void set_limit(int which, uint64_t most, uint64_t spare, const char *name)
 {
-	struct rlimit now, limit = { most, most };
+	struct rlimit now, limit = { most, most + spare };
 
 	if (most == 0)
 		return;
-	if (getrlimit(which, &now) == 0 && now.rlim_max < most)
-		limit.rlim_cur = limit.rlim_max = now.rlim_max;
+	if (getrlimit(which, &now) == 0 && now.rlim_max < limit.rlim_max)
+		limit.rlim_max = now.rlim_max;
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(which, &limit) < 0)
 		fail("cannot set", name, "give another value");
 }
@@ -65,10 +67,10 @@ _Noreturn void child_run(const struct job *j, int socket, int errors)
 	setsid(); /* a group of its own, which is ended as one */
 	reset_signals();
 	umask((mode_t)j->head.umask);
-	set_limit(RLIMIT_AS, j->head.memory_mb * MB, "exec-memory");
-	set_limit(RLIMIT_CPU, j->head.cpu_s, "exec-cpu");
-	set_limit(RLIMIT_NOFILE, j->head.files, "exec-files");
-	set_limit(RLIMIT_NPROC, j->head.tasks, "exec-tasks");
+	set_limit(RLIMIT_AS, j->head.memory_mb * MB, 0, "exec-memory");
+	set_limit(RLIMIT_CPU, j->head.cpu_s, 1, "exec-cpu"); /* without SIGXCPU it would be killed, and nobody knew why */
+	set_limit(RLIMIT_NOFILE, j->head.files, 0, "exec-files");
+	set_limit(RLIMIT_NPROC, j->head.tasks, 0, "exec-tasks");
 	become_user(&j->head);
 	if (chdir(j->directory) < 0)
 		fail("cannot enter", j->directory, "exec-directory names where its processes run: make it, or name another");

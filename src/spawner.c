@@ -189,19 +189,21 @@ void spawner_end(uint32_t most_ms)
 {
 	const struct job_head end = { .kind = JOB_END, .grace_ms = most_ms };
 	uint64_t until = clock_mono_ms() + most_ms + END_SLACK_MS, now;
+	const struct timeval most = { most_ms / 1000 + 1, 0 };
 	struct pollfd p = { .fd = spawner.channel, .events = POLLIN };
-	bool there;
+	bool there = true;
 
 	if (spawner.channel < 0)
 		return;
-	/* blocking: the keeper takes what is before it */
-	there = send(spawner.channel, &end, sizeof(end), MSG_NOSIGNAL) >= 0;
+	/* it waits while the keeper takes what is before it */
+	(void)setsockopt(spawner.channel, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
+	(void)!send(spawner.channel, &end, sizeof(end), MSG_NOSIGNAL);
 	shutdown(spawner.channel, SHUT_WR);
 	while (there && (now = clock_mono_ms()) < until)
 		if (poll(&p, 1, (int)(until - now)) > 0)
 			there = spawner_read();
 	if (there) {
-		log_warning("processes of the handler exec are still there: they are killed with their keeper");
+		log_warning("the process \"dtlsd-keeper\" has not ended the others in time: it is killed, and they with it");
 		kill(spawner.keeper, SIGKILL);
 	}
 	waitpid(spawner.keeper, NULL, 0);

@@ -298,6 +298,7 @@ void ward_timer(void *ctx, struct timer *t)
 static void say_end(struct ward *w, int status)
 {
 	bool well = status == 0, asked = w->state >= WARD_LEFT;
+	bool cpu = WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU;
 	enum log_level level = (well && !w->job.head.kept) || asked ? LOG_INFO_ : LOG_WARNING_;
 	char how[80], then[80] = "";
 
@@ -307,7 +308,7 @@ static void say_end(struct ward *w, int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAILED)
 		atomic_fetch_add(&w->keeper->page->failed, 1);
 	job_end_text(status, how, sizeof(how));
-	say(w, level, " %s%s", how, then);
+	say(w, level, " %s%s%s", how, cpu ? ": mend it, or raise exec-cpu" : "", then);
 }
 
 static void read_errors(struct ward *w)

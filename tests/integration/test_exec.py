@@ -176,8 +176,15 @@ def _(t):
     path = program(t, "limits", "import os, resource as r\nos.read(0, 100)\nos.write(1, repr([r.getrlimit(x) for x in "
                    "(r.RLIMIT_AS, r.RLIMIT_CPU, r.RLIMIT_NOFILE, r.RLIMIT_NPROC)]).encode())\nos.read(0, 1)\n")
     d = serve(t, path, "--exec-memory", "500", "--exec-cpu", "7", "--exec-files", "33", "--exec-tasks", "5000")
-    want = [(500 << 20, 500 << 20), (7, 7), (33, 33), (5000, 5000)]
+    want = [(500 << 20, 500 << 20), (7, 8), (33, 33), (5000, 5000)]
     check_equal(ask(client(t, d), b"tell").decode(), repr(want), "its limits")
+
+
+@case("a process that has used up its CPU time is ended, and the log says of what")
+def _(t):
+    d = serve(t, program(t, "busy", "while True: pass\n"), "--exec-cpu", "1")
+    await_closed(client(t, d))
+    d.expect(r"warning: service dtlsd: process \d+ was ended by signal 24 \(CPU time .*\): mend it, or raise exec-cpu$")
 
 
 @case("as root its processes are another user's")
@@ -478,7 +485,7 @@ while True:
 
 @case("the keeper is killed: so are its processes and what they have started, their sessions are closed, another comes")
 def _(t):
-    d = serve(t, program(t, "family", FAMILY))
+    d = serve(t, program(t, "family", FAMILY), "--exec-grace", "0")
     some = [client(t, d) for _ in range(3)]
     pids = [int(pid) for c in some for pid in ask(c, b"x").split()]
     since = kill_keeper(t, d)
@@ -516,6 +523,23 @@ def _(t):
     os.kill(keeper, signal.SIGKILL)
     check_equal(d.wait(), 0, "the exit status")
     for pid in pids:
+        await_gone(t, pid)
+
+
+@case("the keeper hangs, and takes no more jobs: sessions are refused, and dtlsd ends in time, with all its processes")
+def _(t):
+    # large jobs: few fill the way to it
+    d = serve(t, program(t, "family", FAMILY), "--exec-rate", "0", "--drain-time", "1",
+              "--exec-environment", "A=" + 50000 * "x")
+    pids = [int(pid) for pid in ask(client(t, d), b"x").split()]
+    keeper = keeper_of(t, d)
+    os.kill(keeper, signal.SIGSTOP)
+    while d.counters()["limited_processes"] == 0:
+        client(t, d)
+    d.expect(r"no process for this session: processes are started more slowly than clients come")
+    check_equal(d.stop(), 0, "the exit status")
+    d.expect(r'warning: the process "dtlsd-keeper" has not ended the others in time: it is killed, and they with it$')
+    for pid in [*pids, keeper]:
         await_gone(t, pid)
 
 
