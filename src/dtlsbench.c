@@ -125,15 +125,15 @@ static bool to_stdout(const char *path)
 static bool can_write(const char *path)
 {
 	bool is_new = access(path, F_OK) != 0;
-	FILE *f = fopen(path, "a");
+	FILE *f = is_new ? fopen(path, "w") : NULL;
 
-	if (!f) {
+	if (f) {
+		fclose(f);
+		unlink(path);
+	} else if (is_new || access(path, W_OK) != 0) {
 		fprintf(stderr, "dtlsbench: %s: %s\n", path, strerror(errno));
 		return false;
 	}
-	fclose(f);
-	if (is_new)
-		unlink(path);
 	return true;
 }
 
