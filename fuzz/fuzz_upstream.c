@@ -199,8 +199,8 @@ static void begin(bool udp)
 	w.u = upstream_new(&w.limit);
 	assert(w.u);
 	upstream_count(w.u, &w.metrics);
-	if (udp)
-		((struct sockaddr_in *)(void *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (udp) /* not 127.0.0.1, where strangers may send to who had the port before */
+		((struct sockaddr_in *)(void *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK + (78 << 16));
 	w.backend = socket(udp ? AF_INET : AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	assert(w.backend >= 0 && bind(w.backend, (struct sockaddr *)&ss, len) == 0);
 	len = sizeof(ss);

@@ -284,8 +284,8 @@ class Notify:
         with self.changed:
             while message not in self.seen:
                 if process and process.child.poll() is not None:
-                    # what it said last may still be under way
-                    deadline = min(deadline, time.monotonic() + 0.2)
+                    # what it said last is there, but perhaps not read yet
+                    deadline = min(deadline, time.monotonic() + 5)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise Failed(f"dtlsd: no {message} through sd_notify, only {self.seen}")

@@ -68,7 +68,10 @@ static void on_ended(struct upstream_socket *s)
 
 static const struct upstream_owner owner = { .reply = on_reply, .refused = on_refused, .ended = on_ended };
 
-/* A server on the loopback, IPv4 or a unix socket without a name in the file system. */
+/*
+ * A server on the loopback, IPv4 or a unix socket without a name in the file system. At 127.0.0.1 it might hear what is
+ * for who had its port before, or leave it to others when it ends.
+ */
 static void serve(bool unix_socket)
 {
 	struct sockaddr_storage ss;
@@ -88,7 +91,7 @@ static void serve(bool unix_socket)
 	server = socket(AF_INET, SOCK_DGRAM, 0);
 	memset(&ss, 0, sizeof(ss));
 	ss.ss_family = AF_INET;
-	((struct sockaddr_in *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	((struct sockaddr_in *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK + (77 << 16));
 	assert_int_equal(bind(server, (struct sockaddr *)&ss, sizeof(struct sockaddr_in)), 0);
 	assert_int_equal(getsockname(server, (struct sockaddr *)&ss, &len), 0);
 	assert_int_equal(addr_from_sockaddr(&to.addr, (struct sockaddr *)&ss, len), 0);
