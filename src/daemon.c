@@ -291,6 +291,7 @@ static bool reload(struct daemon *d)
 		return false;
 	}
 	conf_diff(d->plant.conf, c.conf, say_difference, NULL);
+	services_say_ends(&d->plant.services, &c.services);
 	plant_commit(&d->plant, &c);
 	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);
@@ -311,7 +312,7 @@ static void on_hup(struct ev_loop *loop, ev_signal *s, int events)
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
 	notify_manager(state);
 	if (reload(d))
-		log_notice("reloaded: new handshakes use the new configuration, live sessions go on");
+		log_notice("reloaded: new handshakes use the new configuration, and live sessions go on where nothing else is said");
 	else
 		log_error("reload failed: the old configuration stays in force");
 	notify_manager("READY=1");

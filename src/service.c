@@ -173,9 +173,10 @@ unsigned service_find_route(const struct service_config *c, const struct route_c
 	return 0;
 }
 
-bool service_same_routes(const struct service_config *a, const struct service_config *b)
+bool service_goes_on(const struct service_config *a, const struct service_config *b)
 {
-	if (a->route_count != b->route_count)
+	if (a->handler != b->handler || a->standing != b->standing || a->uplink != b->uplink ||
+	    a->route_count != b->route_count)
 		return false;
 	for (unsigned i = 0; i < a->route_count; i++)
 		if (a->routes[i].handler != b->routes[i].handler || !route_same(&a->routes[i].rule, &b->routes[i].rule))

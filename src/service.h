@@ -68,8 +68,8 @@ void service_unref(struct service *s); /* NULL is fine */
 
 /* The number of the route for a client, counted from 1; 0: none is. */
 unsigned service_find_route(const struct service_config *c, const struct route_client *who);
-/* Sessions keep the numbers of their routes from the one to the other. */
-bool service_same_routes(const struct service_config *a, const struct service_config *b);
+/* Sessions that began with the one go on with the other, where their routes have the same numbers. */
+bool service_goes_on(const struct service_config *a, const struct service_config *b);
 
 static inline const struct handler *service_handler(const struct service_config *c, unsigned route)
 {

@@ -186,6 +186,17 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 	return well;
 }
 
+void services_say_ends(const struct services *before, const struct services *now)
+{
+	for (unsigned i = 0; i < now->count; i++) {
+		const struct service_config *c = &now->service[i]->config, *old = find_before(c->name, before);
+
+		if (old && !service_goes_on(old, c))
+			log_notice("reload: service %s: its sessions end, as its %s", c->name,
+				   c->uplink ? "server, trust or identity is another" : "handler or routes are others");
+	}
+}
+
 /* ---- files ---- */
 
 /* What a service's files hold now, into config. false: they are no good, which is in the log. */

@@ -3,13 +3,6 @@
 
 #include <string.h>
 
-/* Sessions that began with the one can go on with the other. */
-static bool compatible(const struct service *a, const struct service *b)
-{
-	return a && b && a->config.handler == b->config.handler && a->config.standing == b->config.standing &&
-	       a->config.uplink == b->config.uplink && service_same_routes(&a->config, &b->config);
-}
-
 static void serve(struct serving *v, unsigned listener, struct service *s)
 {
 	service_unref(v->services[listener]);
@@ -31,7 +24,7 @@ static void change(struct serving *v, unsigned listener, struct service *fresh, 
 
 	if (fresh)
 		service_ref(fresh);
-	if (v->leaving[listener] || (now && !compatible(now, fresh))) {
+	if (v->leaving[listener] || (now && (!fresh || !service_goes_on(&now->config, &fresh->config)))) {
 		service_unref(v->next[listener]);
 		v->next[listener] = fresh;
 		v->leaving[listener] = true;
