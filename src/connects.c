@@ -33,8 +33,6 @@ static bool check_unused(const struct conf_service *c, const char *dashes, char 
 		{ "allowed-fingerprints", c->allowed_fingerprints != NULL },
 		{ "ocsp-response", c->ocsp_response != NULL },
 		{ "psk-socket", c->psk_socket != NULL },
-		{ "raw-public-key", c->raw_public_key != NULL },
-		{ "allowed-raw-keys", c->allowed_raw_keys != NULL },
 		{ "handshake-rate", c->handshake_rate != 0 },
 	};
 
@@ -74,6 +72,8 @@ struct uplink *connects_uplink(const struct conf_service *c, const char *dashes,
 		.x509certfile = c->x509certfile,
 		.x509keyfile = c->x509keyfile,
 		.key_password = c->key_password,
+		.raw_public_key = c->raw_public_key,
+		.allowed_raw_keys = c->allowed_raw_keys,
 		.pskpasswd = c->pskpasswd,
 		.psk_identity = c->psk_identity,
 		.priority = c->priority,

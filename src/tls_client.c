@@ -12,11 +12,13 @@
 #include <gnutls/x509.h>
 
 #include "clock.h"
+#include "hex.h"
 #include "names.h"
 #include "psk.h"
 #include "tls_alpn.h"
 #include "tls_cert.h"
 #include "tls_priority.h"
+#include "tls_raw.h"
 
 #define TIMEOUT_OFF_MS (3600u * 1000)
 #define MTU_LARGE 16384 /* the flight is cut for the path later */
@@ -26,7 +28,9 @@ struct tls_client {
 	atomic_uint refs;
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t certificate; /* NULL: the server has a PSK */
-	gnutls_psk_client_credentials_t psk;          /* NULL: it has a certificate */
+	gnutls_psk_client_credentials_t psk;          /* NULL: it has a certificate or public key */
+	struct tls_raw raw;                           /* that the server may show */
+	bool any_raw;                                 /* public keys are shown or taken */
 	struct names alpn;
 	struct expiry expiry;
 	char name[NAME_MOST + 1];
@@ -46,6 +50,24 @@ struct loader {
 };
 
 /* ---- whom it talks to ---- */
+
+/* Does the server show a certificate? It may show a public key, too. */
+static bool takes_x509(const struct tls_client_options *o)
+{
+	return o->pskpasswd == NULL && (o->allowed_raw_keys == NULL || o->x509cafile != NULL);
+}
+
+static int on_server(gnutls_session_t s)
+{
+	struct tls_client *t = gnutls_session_get_ptr(s);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
+	unsigned status;
+
+	if (tls_raw_peer(s, raw) ? tls_raw_has(&t->raw, raw) :
+				   gnutls_certificate_verify_peers(s, t->wanted, 2, &status) >= 0 && status == 0)
+		return 0;
+	return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
 
 /* The host of the first server: "name:port", "192.0.2.1:port*2", "[::1]:port". */
 static size_t find_host(const char *to, const char **host)
@@ -67,7 +89,7 @@ static int load_name(struct loader *l)
 	static unsigned char server_oid[] = GNUTLS_KP_TLS_WWW_SERVER;
 	uint8_t address[16];
 
-	if (l->o->server_name == NULL && l->o->pskpasswd == NULL && strchr(l->o->to, ',') != NULL)
+	if (l->o->server_name == NULL && takes_x509(l->o) && strchr(l->o->to, ',') != NULL)
 		return tls_fail(&l->error, "%sto names several servers; say with %sserver-name which name their "
 				"certificates have", d, d);
 	if (len == 0 || len > NAME_MOST)
@@ -126,16 +148,16 @@ static int load_crls(struct loader *l)
 
 /* ---- as whom ---- */
 
-static int digest_certificate(struct loader *l, const char *path)
+static int digest_file(struct loader *l, const char *what, const char *path)
 {
 	gnutls_datum_t pem;
 	int rc;
 
 	if (names_token(path))
-		return tls_trust_add(&l->trust, "certificate", path, strlen(path));
-	rc = tls_file_read(&l->error, path, "certificate", false, &pem);
+		return tls_trust_add(&l->trust, what, path, strlen(path));
+	rc = tls_file_read(&l->error, path, what, false, &pem);
 	if (rc == 0)
-		rc = tls_trust_add(&l->trust, "certificate", pem.data, pem.size);
+		rc = tls_trust_add(&l->trust, what, pem.data, pem.size);
 	tls_wipe(&pem);
 	return rc;
 }
@@ -143,16 +165,37 @@ static int digest_certificate(struct loader *l, const char *path)
 static int load_certificate(struct loader *l)
 {
 	const struct tls_client_options *o = l->o;
-	struct tls_pair pair = { o->x509certfile, o->x509keyfile, NULL, o->dashes, true };
+	const char *password = (const char *)l->tls->password.data;
+	const struct tls_pair pair = { o->x509certfile, o->x509keyfile, password, o->dashes, true };
 	struct tls_cert cert;
+	int rc = tls_cert_load(&l->error, &pair, l->tls->certificate, &l->tls->expiry, &cert);
+
+	return rc == 0 ? digest_file(l, "certificate", o->x509certfile) : rc;
+}
+
+static int load_raw_key(struct loader *l)
+{
+	const struct tls_client_options *o = l->o;
+	const char *password = (const char *)l->tls->password.data;
+	const struct tls_pair pair = { NULL, o->raw_public_key, password, o->dashes, true };
+	struct tls_cert cert;
+	int rc = tls_cert_load_raw(&l->error, &pair, l->tls->certificate, &cert);
+
+	return rc == 0 ? digest_file(l, "key", o->raw_public_key) : rc;
+}
+
+static int load_own(struct loader *l)
+{
+	const struct tls_client_options *o = l->o;
 	int rc = 0;
 
 	if (o->key_password != NULL)
 		rc = tls_cert_password(&l->error, o->key_password, &l->tls->password);
-	pair.password = (const char *)l->tls->password.data;
-	if (rc == 0)
-		rc = tls_cert_load(&l->error, &pair, l->tls->certificate, &l->tls->expiry, &cert);
-	return rc == 0 ? digest_certificate(l, o->x509certfile) : rc;
+	if (rc == 0 && o->x509certfile != NULL)
+		rc = load_certificate(l);
+	if (rc == 0 && o->raw_public_key != NULL)
+		rc = load_raw_key(l);
+	return rc;
 }
 
 static int use_psk(struct loader *l, const struct psk_table *table)
@@ -184,19 +227,21 @@ static int load_psk(struct loader *l)
 	return rc;
 }
 
-static int load_x509(struct loader *l)
+static int load_public_keys(struct loader *l)
 {
 	const struct tls_client_options *o = l->o;
-	int rc;
+	int rc = 0;
 
 	if (gnutls_certificate_allocate_credentials(&l->tls->certificate) < 0)
 		return tls_fail(&l->error, "out of memory for certificates");
-	rc = load_cas(l);
+	if (takes_x509(o))
+		rc = load_cas(l);
 	if (rc == 0 && o->x509crlfile != NULL)
 		rc = load_crls(l);
-	if (rc == 0 && o->x509certfile != NULL)
-		rc = load_certificate(l);
-	return rc;
+	if (rc == 0 && o->allowed_raw_keys != NULL)
+		rc = tls_trust_raw_keys(&l->trust, o->allowed_raw_keys, &l->tls->raw);
+	l->tls->any_raw = o->allowed_raw_keys != NULL || o->raw_public_key != NULL;
+	return rc == 0 ? load_own(l) : rc;
 }
 
 /* ---- what it offers ---- */
@@ -209,8 +254,13 @@ static int load_priority(struct loader *l)
 		.dashes = l->o->dashes,
 		.psks = l->o->pskpasswd,
 		.verifies = l->o->pskpasswd == NULL,
+		.raw_server = l->o->allowed_raw_keys != NULL,
+		.raw_client = l->o->raw_public_key != NULL,
+		.x509_server = takes_x509(l->o),
+		.x509_client = l->o->x509certfile != NULL,
 	};
 	int rc = tls_priority_load(&l->error, &wish, text, &l->tls->priority);
+
 	if (rc < 0)
 		return rc;
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
@@ -247,6 +297,9 @@ static int check_options(const struct loader *l)
 	if ((o->pskpasswd == NULL) != (o->psk_identity == NULL))
 		return tls_fail(&l->error, "%spskpasswd and %spsk-identity belong together: the file, and which of its "
 				"identities this client is; give both or none", d, d);
+	if (o->pskpasswd != NULL && (o->raw_public_key != NULL || o->allowed_raw_keys != NULL))
+		return tls_fail(&l->error, "%spskpasswd is given, with which no public keys are used; leave out %spskpasswd, or "
+				"%sraw-public-key and %sallowed-raw-keys", d, d, d, d);
 	if (o->pskpasswd != NULL && (o->x509certfile != NULL || o->x509cafile != NULL || o->x509crlfile != NULL))
 		return tls_fail(&l->error, "%spskpasswd is given, with which no certificates are used; leave out "
 				"%spskpasswd, or %sx509certfile, %sx509cafile and %sx509crlfile", d, d, d, d, d);
@@ -261,7 +314,7 @@ static int load_all(struct loader *l)
 	if (rc == 0)
 		rc = load_name(l);
 	if (rc == 0)
-		rc = o->pskpasswd != NULL ? load_psk(l) : load_x509(l);
+		rc = o->pskpasswd != NULL ? load_psk(l) : load_public_keys(l);
 	if (rc == 0)
 		rc = load_priority(l);
 	if (rc == 0 && o->alpn != NULL)
@@ -314,6 +367,7 @@ void tls_client_unref(struct tls_client *t)
 	if (t->psk != NULL)
 		gnutls_psk_free_client_credentials(t->psk);
 	tls_wipe(&t->password);
+	tls_raw_clear(&t->raw);
 	names_free(&t->alpn);
 	expiry_clear(&t->expiry);
 	free(t);
@@ -351,7 +405,8 @@ static int set_up(struct tls_client *t, const gnutls_datum_t *saved, gnutls_sess
 	if (rc < 0)
 		return rc;
 	if (t->certificate != NULL)
-		gnutls_session_set_verify_cert2(s, t->wanted, 2, 0);
+		gnutls_session_set_verify_function(s, on_server);
+	gnutls_session_set_ptr(s, t);
 	if (saved->size > 0) /* what it cannot use leads to a full handshake */
 		(void)gnutls_session_set_data(s, saved->data, saved->size);
 	gnutls_dtls_set_timeouts(s, TIMEOUT_OFF_MS, TIMEOUT_OFF_MS);
@@ -362,7 +417,8 @@ static int set_up(struct tls_client *t, const gnutls_datum_t *saved, gnutls_sess
 int tls_client_session(struct tls_client *t, const gnutls_datum_t *saved, gnutls_session_t *out)
 {
 	/* a certificate that was given is sent, whatever issuers the server lists */
-	int rc = gnutls_init(out, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_FORCE_CLIENT_CERT);
+	int rc = gnutls_init(out, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_FORCE_CLIENT_CERT |
+			     (t->any_raw ? GNUTLS_ENABLE_RAWPK : 0));
 
 	if (rc >= 0) {
 		rc = set_up(t, saved, *out);
@@ -382,21 +438,24 @@ static const char *advice_on_alert(int alert, bool psk)
 	case GNUTLS_A_HANDSHAKE_FAILURE:
 	case GNUTLS_A_INSUFFICIENT_SECURITY:
 		return psk ? "does it take pre-shared keys, and one of the ciphers of priority?" :
-			     "does it want a client certificate or a pre-shared key, or other ciphers?";
+			     "does it want a client certificate or a pre-shared key, or show a raw key (allowed-raw-keys), "
+			     "or want other ciphers?";
 	case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
 		return "check psk-identity";
 	case GNUTLS_A_DECRYPT_ERROR:
 	case GNUTLS_A_BAD_RECORD_MAC:
 		return psk ? "check psk-identity and its key in pskpasswd" : "what it got was not what was sent";
-	case GNUTLS_A_BAD_CERTIFICATE:
 	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
+		return "it shows or wants another kind of certificate: check x509certfile, raw-public-key and allowed-raw-keys";
+	case GNUTLS_A_BAD_CERTIFICATE:
 	case GNUTLS_A_CERTIFICATE_REVOKED:
 	case GNUTLS_A_CERTIFICATE_EXPIRED:
 	case GNUTLS_A_CERTIFICATE_UNKNOWN:
 	case GNUTLS_A_UNKNOWN_CA:
 	case GNUTLS_A_ACCESS_DENIED:
 	case GNUTLS_A_CERTIFICATE_REQUIRED:
-		return "it wants another client certificate: check x509certfile";
+		return psk ? "it does not let this identity in: check psk-identity" :
+			     "it wants another client certificate or key: check x509certfile and raw-public-key";
 	case GNUTLS_A_PROTOCOL_VERSION:
 		return "it does not speak DTLS 1.2";
 	case GNUTLS_A_UNRECOGNIZED_NAME:
@@ -408,10 +467,21 @@ static const char *advice_on_alert(int alert, bool psk)
 	}
 }
 
-static void explain_certificate(const struct tls_client *t, unsigned status, char *buf, size_t size)
+static void explain_raw(const uint8_t key[static TLS_FINGERPRINT_SIZE], char *buf, size_t size)
+{
+	char hex[2 * TLS_FINGERPRINT_SIZE + 1];
+
+	hex_encode(hex, key, TLS_FINGERPRINT_SIZE);
+	snprintf(buf, size, "the server's public key is refused: %s is not in allowed-raw-keys: write it there if it is the "
+		 "server's", hex);
+}
+
+static void explain_certificate(const struct tls_client *t, gnutls_session_t s, char *buf, size_t size)
 {
 	const char *why = "it cannot be verified: x509cafile should name its CA";
+	unsigned status = 0;
 
+	(void)gnutls_certificate_verify_peers(s, (gnutls_typed_vdata_st *)(uintptr_t)t->wanted, 2, &status);
 	if (status & GNUTLS_CERT_REVOKED)
 		why = "it is revoked: renew it";
 	else if (status & GNUTLS_CERT_EXPIRED)
@@ -443,13 +513,16 @@ const char *tls_client_explain(const struct tls_client *t, gnutls_session_t s, i
 			       size_t size)
 {
 	const char *name = alert < 0 ? NULL : gnutls_alert_get_name((gnutls_alert_description_t)alert);
+	uint8_t raw[TLS_FINGERPRINT_SIZE];
 
 	if (alert >= 0)
 		snprintf(buf, size, "the server refused with alert %d (%s): %s", alert, name ? name : "unknown",
 			 advice_on_alert(alert, t->psk != NULL));
-	else if (gnutls_error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
-		explain_certificate(t, gnutls_session_get_verify_cert_status(s), buf, size);
-	else
+	else if (gnutls_error != GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
 		explain_other(gnutls_error, buf, size);
+	else if (tls_raw_peer(s, raw))
+		explain_raw(raw, buf, size);
+	else
+		explain_certificate(t, s, buf, size);
 	return buf;
 }

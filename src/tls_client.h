@@ -18,10 +18,12 @@
 struct tls_client_options {
 	const char *to;            /* "HOST:PORT,...": its host is the name, where none is given */
 	const char *server_name;   /* that the server's certificate must have, and is asked for (SNI); NULL: of to */
-	const char *x509cafile;    /* PEM; NULL: the CAs of the system */
+	const char *x509cafile;    /* PEM; NULL: the CAs of the system, or none where there are allowed_raw_keys */
 	const char *x509crlfile;   /* PEM; several with commas between; NULL: none */
 	const char *x509certfile, *x509keyfile, *key_password; /* the client's own, as tls_options has them; or NULL */
-	const char *pskpasswd;     /* psktool's file; NULL: the server shows a certificate */
+	const char *raw_public_key;   /* the client's own private key, whose public half is shown (RFC 7250); or NULL */
+	const char *allowed_raw_keys; /* those that the server may show, see tls_raw.h; NULL: it shows a certificate */
+	const char *pskpasswd;     /* psktool's file; NULL: the server shows a certificate or public key */
 	const char *psk_identity;  /* of those in it */
 	const char *priority;      /* NULL: as of servers */
 	const char *alpn;          /* protocols to ask for, with commas between; NULL: none */

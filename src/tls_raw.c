@@ -27,7 +27,7 @@ bool tls_fingerprint_parse(const char *text, size_t len, uint8_t out[static TLS_
 	return text == end;
 }
 
-/* ---- who is let in ---- */
+/* ---- which are good ---- */
 
 static int compare(const void *a, const void *b)
 {
@@ -101,7 +101,7 @@ void tls_raw_clear(struct tls_raw *r)
 	*r = (struct tls_raw){ .keys = NULL };
 }
 
-/* ---- clients ---- */
+/* ---- who it is ---- */
 
 bool tls_raw_peer(gnutls_session_t s, uint8_t out[static TLS_FINGERPRINT_SIZE])
 {
@@ -109,7 +109,7 @@ bool tls_raw_peer(gnutls_session_t s, uint8_t out[static TLS_FINGERPRINT_SIZE])
 	const gnutls_datum_t *key;
 
 	if (gnutls_auth_get_type(s) != GNUTLS_CRD_CERTIFICATE ||
-	    gnutls_certificate_type_get2(s, GNUTLS_CTYPE_CLIENT) != GNUTLS_CRT_RAWPK)
+	    gnutls_certificate_type_get2(s, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_RAWPK)
 		return false;
 	key = gnutls_certificate_get_peers(s, NULL);
 	return key != NULL && gnutls_fingerprint(GNUTLS_DIG_SHA256, key, out, &size) >= 0;

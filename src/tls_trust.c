@@ -183,8 +183,8 @@ int tls_trust_raw_keys(struct tls_trust *t, const char *path, struct tls_raw *ou
 		return rc;
 	rc = tls_raw_parse(out, path, (const char *)text.data, text.size, t->e->text, t->e->size);
 	if (rc == 0 && out->count == 0)
-		log_warning("%s: there is no public key in it: clients with such a key are all refused; write the "
-			    "fingerprint of each on a line", path);
+		log_warning("%s: there is no public key in it: whoever shows one is refused; write the fingerprint of "
+			    "each on a line", path);
 	if (rc == 0)
 		rc = tls_trust_add(t, "raw keys", text.data, text.size);
 	tls_wipe(&text);

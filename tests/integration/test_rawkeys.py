@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Raw public keys (RFC 7250) instead of certificates, with gnutls-cli, beside certificates and pre-shared keys."""
+"""Raw public keys (RFC 7250) instead of certificates, with gnutls-cli and, for services that connect, gnutls-serv; beside
+certificates and pre-shared keys."""
 
 import hashlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import certs
 import clients
-from harness import DTLSD, case, check, check_equal, free_port, main
+from harness import (DTLSD, await_udp, case, check, check_equal, free_port, main, readable, skip)
 
 RAW_SERVER, RAW_CLIENT = "+CTYPE-SRV-RAWPK", "+CTYPE-CLI-RAWPK"
 X509_SERVER, X509_CLIENT = "+CTYPE-SRV-X509", "+CTYPE-CLI-X509"
@@ -131,6 +135,115 @@ def _(t):
     t.client(raw_client(d, one)).expect(DENIED)
 
 
+# ---- services that connect: whom they talk to, and as whom
+
+
+class Local:
+    """A local program behind a service that connects."""
+
+    def __init__(self, t, to):
+        self.t = t
+        self.socket = t.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.socket.connect(to)
+
+    def ask(self, data):
+        self.socket.send(data)
+        check(readable([self.socket], self.t.deadline - time.monotonic()), "no answer")
+        check_equal(self.socket.recv(4096), data, "the echo")
+
+    def keep_asking(self, data):
+        """Until it is answered: the service may not be there yet."""
+        while True:
+            self.socket.send(data)
+            if readable([self.socket], 0.2):
+                break
+            check(time.monotonic() < self.t.deadline, "no answer")
+
+
+def connects(t, port, *options):
+    return t.daemon("--to", f"localhost:{port}", *options)
+
+
+@case("a service that connects knows its server by its raw key, and is known by its own; others resume that", seconds=60)
+def _(t):
+    server, one = Key(t, "server"), Key(t, "one")
+    d = t.daemon("--raw-public-key", server.private, "--allowed-raw-keys", allowed(t, one), "--verify-client", "required",
+                 "--handler", "echo")
+    c = connects(t, d.port, "--allowed-raw-keys", t.file("servers", server.fingerprint + "\n"), "--raw-public-key",
+                 one.private)
+    Local(t, c.address).ask(b"one")
+    d.expect(rf"session opened: ECDHE-ECDSA, AES-128-GCM, rpk:sha256:{one.fingerprint}")
+    Local(t, c.address).ask(b"two")
+    d.expect(rf"session opened: .*, resumed, rpk:sha256:{one.fingerprint}")
+
+
+@case("a service that connects talks to no server with another raw key, says which it was, and is content with a "
+      "list that has it; one that leaves the list ends its sessions", seconds=60)
+def _(t):
+    server, other = Key(t, "server"), Key(t, "other")
+    d = t.daemon("--raw-public-key", server.private, "--handler", "echo")
+    servers = t.file("servers", other.fingerprint + "\n")
+    c = connects(t, d.port, "--allowed-raw-keys", servers)
+    local = Local(t, c.address)
+    local.socket.send(b"lost")
+    c.expect(rf"the server's public key is refused: {server.fingerprint} is not in allowed-raw-keys: write it there if it "
+             "is the server's")
+    d.expect("handshake failed: the peer refused us with alert|handshake failed: .*alert")
+    t.file("servers", f"{other.fingerprint}\n{server.fingerprint}\n")
+    c.signal(signal.SIGHUP)
+    c.expect("notice: reloaded")
+    local.keep_asking(b"found")
+    since = d.mark()
+    t.file("servers", other.fingerprint + "\n")
+    c.signal(signal.SIGHUP)
+    d.expect(r"session closed \(by the peer\)", since=since)
+
+
+@case("a service that connects, with CAs and a list: the server shows what it has, and gets the certificate or key that it "
+      "takes", seconds=60)
+def _(t):
+    server, one = Key(t, "server"), Key(t, "one")
+    cert, key = certs.pair("client")
+    own = ("--x509cafile", certs.file("ca.pem"), "--allowed-raw-keys", t.file("servers", server.fingerprint + "\n"),
+           "--x509certfile", cert, "--x509keyfile", key, "--raw-public-key", one.private)
+    asks = ("--verify-client", "required", "--handler", "echo")
+    takes_raw = ("--allowed-raw-keys", allowed(t, one))
+    for served, whom in (((*certs.server_options(), "--x509cafile", certs.file("ca.pem")), "CN="),
+                         ((*certs.server_options(), *takes_raw), "rpk:sha256:"),
+                         (("--raw-public-key", server.private, "--x509cafile", certs.file("ca.pem")), "CN="),
+                         (("--raw-public-key", server.private, *takes_raw), "rpk:sha256:")):
+        d = t.daemon(*served, *asks)
+        Local(t, connects(t, d.port, *own).address).ask(b"who am I")
+        d.expect(rf"session opened: ECDHE-ECDSA, AES-128-GCM, {whom}")
+
+
+@case("a service that connects: gnutls-serv with a raw key, which demands one", seconds=60)
+def _(t):
+    if not shutil.which("gnutls-serv"):
+        skip("no gnutls-serv")
+    port = free_port()
+    server, one = Key(t, "server"), Key(t, "one")
+    p = t.process(["gnutls-serv", "--udp", "--port", str(port), "--echo", "--rawpkkeyfile", server.private, "--rawpkfile",
+                   server.public, "--require-client-cert", "--priority",
+                   f"NORMAL:-VERS-ALL:+VERS-DTLS1.2:-CTYPE-ALL:{RAW_SERVER}:{RAW_CLIENT}"])
+    await_udp(t, p, port)
+    c = connects(t, port, "--allowed-raw-keys", t.file("servers", server.fingerprint + "\n"), "--raw-public-key", one.private)
+    Local(t, c.address).ask(b"to gnutls-serv and back")
+
+
+@case("a service that connects and its server have no kind of key in common: it says what to check")
+def _(t):
+    server = Key(t, "server")
+    d = t.daemon(*certs.server_options())
+    c = connects(t, d.port, "--allowed-raw-keys", allowed(t, server))
+    Local(t, c.address).socket.send(b"lost")
+    c.expect(r"the server's certificate is refused for localhost: its CA is not trusted here: name it with x509cafile")
+    d = t.daemon("--raw-public-key", server.private)
+    c = connects(t, d.port, "--x509cafile", certs.file("ca.pem"))
+    Local(t, c.address).socket.send(b"lost")
+    c.expect(r"the server refused with alert \d+ \([^)]+\): .*allowed-raw-keys")
+
+
 def refused(name, pattern, *options):
     @case(f"{name}: dtlsd says so and does not start")
     def _(t):
@@ -154,12 +267,19 @@ refused("a list that is not there", r"/nonexistent: cannot open the list of publ
         "--raw-public-key", "KEY", "--verify-client", "required", "--allowed-raw-keys", "/nonexistent")
 
 
+refused("public keys beside a pre-shared key, in a service that connects",
+        r"--pskpasswd is given, with which no public keys are used; leave out --pskpasswd, or --raw-public-key and",
+        "--to", "localhost:1", *certs.psk_options(), "--psk-identity", "alice", "--allowed-raw-keys", "LIST")
+refused("a bad list in a service that connects", r"bad\.allowed:2: this is no SHA-256 fingerprint of a public key, which has 64",
+        "--to", "localhost:1", "--allowed-raw-keys", "BAD")
+
+
 @case("a list without a key in it: nobody comes in, which a warning says")
 def _(t):
     server = Key(t, "server")
     p = t.process([DTLSD, "--check", "--raw-public-key", server.private, "--verify-client", "required",
                    "--allowed-raw-keys", allowed(t)])
-    p.expect(r"warning: .*keys\.allowed: there is no public key in it: clients with such a key are all refused")
+    p.expect(r"warning: .*keys\.allowed: there is no public key in it: whoever shows one is refused")
     check(p.wait() == 0, "exit status")
 
 
