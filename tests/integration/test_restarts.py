@@ -342,7 +342,7 @@ def _(t):
     check_equal(d.counters()["handshake_failed"], 0, "failed handshakes")
 
 
-@case(f"SIGTERM with {SESSIONS} sessions: each gets its close_notify, well within the drain time", 120)
+@case(f"SIGTERM with {SESSIONS} sessions: each gets its close_notify, well within the drain time", 300)
 def _(t):
     number = min(SESSIONS, many_files(SESSIONS + 200) - 200)
     d = t.daemon(*certs.psk_options(), "--workers", "2", "--drain-time", "10", "--max-sessions-per-address", "0",
