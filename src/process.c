@@ -20,6 +20,11 @@
 void process_limit_heaps(void)
 {
 	mallopt(M_TRIM_THRESHOLD, HEAP_END_MOST);
+	/*
+	 * Where another allocator stands in for glibc's, as a sanitizer's does, its first call sets glibc's own up: two
+	 * workers that were the first at once would be counted as one, and the process aborted when they end.
+	 */
+	malloc_trim(0);
 }
 
 void process_fill_streams(void)

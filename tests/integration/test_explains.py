@@ -57,7 +57,7 @@ MOVED_BY = {
 PROVOKED = set()
 
 
-def provokes(counter, line=None, seconds=30):
+def provokes(counter, line=None, seconds=60):
     """A case: the function makes the counter move; then there is a line, by default the one a second writes."""
     def register(function):
         PROVOKED.add(counter)

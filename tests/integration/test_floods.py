@@ -99,11 +99,11 @@ def hellos(t, prefix, **settings):
     d.await_counter("hello_challenged", 3000, 40)
     time.sleep(0.5)
     before, memory = calls.read(), resident(d)
-    asked = d.counters()["hello_received"]
-    echoes_for(c, 1.5)
+    first, asked = d.counters()["hello_received"], 0
+    while asked <= 1000:
+        echoes_for(c, 1.5)
+        asked = d.counters()["hello_received"] - first
     more, grown = calls.read() - before, resident(d) - memory
-    asked = d.counters()["hello_received"] - asked
-    check(asked > 1000, f"only {asked} hellos came")
     # a line of the log now and then may allocate; a peer may not
     check(more < 50, f"{more} calls of the allocator for {asked} hellos")
     check(grown < MB // 2, f"{grown} bytes more for {asked} hellos")
@@ -222,15 +222,14 @@ def junk(t, mode):
     d.await_counter("drop_malformed", 200, 40)
     memory = resident(d)
     before = d.counters()["rx_datagrams"]
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+    end, came = time.monotonic() + 1.5, 0
+    while time.monotonic() < end or came <= 200:
         c.say("ping")
         try:  # junk comes in where records do, and may push one out
             c.next(0.5)
         except Failed:
             pass
-    came = d.counters()["rx_datagrams"] - before
-    check(came > 200, f"only {came} datagrams came")
+        came = d.counters()["rx_datagrams"] - before
     grown = resident(d) - memory
     # the receive buffers have been touched up to the longest datagram in each by and by
     check(SANITIZER or grown < 5 * MB, f"{grown} bytes more")
@@ -258,9 +257,8 @@ def _(t):
     c = session(t, d)
     before = ip_counters()["ReasmFails"]
     flood(t, d, "pieces", 5000)
-    end = time.monotonic() + 20
     while ip_counters()["ReasmFails"] < before + 1000:  # the kernel's memory for fragments is full
-        check(time.monotonic() < end, "hardly any fragments came")
+        check(time.monotonic() < t.deadline, "hardly any fragments came")
         time.sleep(0.02)
     echoes_for(c, 1.5)
     newcomer(t, d)

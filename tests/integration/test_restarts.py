@@ -150,8 +150,9 @@ def between_hellos(name, kept):
         r = Relay(t, old, policy)
         converse(t.client(clients.ALL[name](r)))
         now = fresh[0].counters()
-        check_equal((now["handshake_done"], now["hello_challenged"]), (1, 0 if kept else 1),
-                    "handshakes, challenges by the new daemon")
+        check_equal(now["handshake_done"], 1, "handshakes of the new daemon")
+        # a slow start has the client repeat itself
+        check_equal(now["hello_challenged"] > 0, not kept, "whether it was challenged")
         if kept:
             check_equal(os.stat(options[-1]).st_mode & 0o7777, 0o600, "mode of the secret")
 
