@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +73,7 @@ _Noreturn void child_run(const struct job *j, int socket, int errors)
 	set_limit(RLIMIT_NOFILE, j->head.files, 0, "exec-files");
 	set_limit(RLIMIT_NPROC, j->head.tasks, 0, "exec-tasks");
 	become_user(&j->head);
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* what dtlsd was given, as for its ports */
 	if (chdir(j->directory) < 0)
 		fail("cannot enter", j->directory, "exec-directory names where its processes run: make it, or name another");
 	execve(j->argv[0], j->argv, j->env);

@@ -54,6 +54,11 @@ void crew_set_limits(struct crew *c, uint32_t processes, uint32_t rate)
 	pthread_mutex_unlock(&c->lock);
 }
 
+unsigned crew_live(struct crew *c)
+{
+	return c->group ? spawner_live(c->group) : 0;
+}
+
 /* With a new socket, whose near end, or -errno. */
 static int start(const struct job_head *job, struct spawner_text fixed, struct spawner_text more)
 {
@@ -79,7 +84,7 @@ int crew_start(struct crew *c, const struct job_head *job, struct spawner_text f
 	if (!c->group)
 		c->group = spawner_group();
 	head.group = c->group;
-	if (!c->group || spawner_live(c->group) >= c->most)
+	if (!c->group || crew_live(c) >= c->most)
 		fd = -EDQUOT;
 	else if (!ratelimit_take(&c->rate, now_ms))
 		fd = -EBUSY;
@@ -87,9 +92,4 @@ int crew_start(struct crew *c, const struct job_head *job, struct spawner_text f
 		fd = start(&head, fixed, more);
 	pthread_mutex_unlock(&c->lock);
 	return fd;
-}
-
-unsigned crew_live(struct crew *c)
-{
-	return c->group ? spawner_live(c->group) : 0;
 }

@@ -98,8 +98,7 @@ static bool begin(struct wards *k)
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
 
 	prctl(PR_SET_NAME, KEEPER_NAME);
-	if (close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
-		return false;
+	closefrom(STDERR_FILENO + 1);
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return k->epoll >= 0 && epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->channel, &e) == 0;
 }

@@ -202,6 +202,19 @@ def _(t):
     check_equal(ask(client(t, d), b"tell").decode(), f"{u} {g} {g} {u}\n", "who it is")
 
 
+@case("a capability that dtlsd was given to listen with its processes do not have")
+def _(t):
+    wrapper = ["setpriv", "--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]
+    if not shutil.which("setpriv") or subprocess.run([*wrapper, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        skip("no setpriv, or it may not")
+    path = program(t, "caps", "import os, re\nos.read(0, 100)\nwith open('/proc/self/status') as f:\n"
+                   "    os.write(1, re.search(r'CapAmb:\\s*(\\w+)', f.read()).group(1).encode())\n")
+    d = serve(t, path, wrapper=wrapper)
+    with open(f"/proc/{d.pid}/status", encoding="ascii") as f:
+        check(int(re.search(r"CapAmb:\s*(\w+)", f.read()).group(1), 16), "dtlsd itself has none")
+    check_equal(ask(client(t, d), b"tell"), b"0" * 16, "the process's")
+
+
 @case("a process that ends closes its session, after what it said last")
 def _(t):
     d = serve(t, program(t, "once", "import os\nos.write(1, os.read(0, 99))\nos.write(1, b'bye')\n"))
