@@ -113,11 +113,9 @@ static int take_backend(struct forwarding *f, const struct forward *settings, un
 	return err;
 }
 
-static int explain_refusal(struct session *s, int err)
+static void explain_no_socket(const struct session *s, int err)
 {
-	metric_inc(session_env(s)->metrics, err == -EADDRNOTAVAIL ? METRIC_limited_ports : METRIC_limited_sockets);
 	log_limited(LOG_WARNING_, &s->node.flow, "no socket for this session's backend: %s", upstream_advice(err));
-	return err;
 }
 
 static int forward_open(struct session *s)
@@ -139,7 +137,9 @@ static int forward_open(struct session *s)
 	if (err < 0) {
 		backends_unref(f->backends);
 		free(f);
-		return explain_refusal(s, err);
+		metric_inc(session_env(s)->metrics, err == -EADDRNOTAVAIL ? METRIC_limited_ports : METRIC_limited_sockets);
+		explain_no_socket(s, err);
+		return err;
 	}
 	session_set_state(s, f);
 	return 0;
@@ -164,7 +164,7 @@ static bool move(struct forwarding *f)
 	struct env *env = session_env(f->session);
 	struct backends *b = settings->backends;
 	bool trial = false;
-	int other;
+	int other, err;
 
 	/* after a reload these are not the same any more; without a socket the one that it should have had will do */
 	if (b == f->backends && f->open)
@@ -175,9 +175,13 @@ static bool move(struct forwarding *f)
 		return false;
 	if (f->open)
 		upstream_close(env->upstream, &f->socket);
+	err = take_backend(f, settings, (unsigned)other);
+	if (err < 0) {
+		explain_no_socket(f->session, err);
+		return false;
+	}
 	metric_inc(env->metrics, METRIC_backend_moved);
-	return take_backend(f, settings, (unsigned)other) == 0 &&
-	       (trial || backends_may_send(b, f->index, env->now));
+	return trial || backends_may_send(b, f->index, env->now);
 }
 
 static bool ready(struct forwarding *f)

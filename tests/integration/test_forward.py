@@ -430,14 +430,15 @@ class Reloadable:
         self.t, self.port = t, free_port()
         self.d = t.daemon("--config", self.write(*settings), addresses=[], port=self.port)
 
-    def write(self, *settings):
+    def write(self, *settings, process=""):
         lines = (f'listen = "127.0.0.1:{self.port}"', f'pskpasswd = "{certs.file("psk.txt")}"', *settings)
-        return self.t.file("dtlsd.conf", "service s {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n")
+        return self.t.file("dtlsd.conf", process + "service s {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n")
 
-    def reload(self, *settings):
-        self.write(*settings)
+    def reload(self, *settings, **more):
+        since = self.d.mark()
+        self.write(*settings, **more)
         self.d.signal(signal.SIGHUP)
-        self.d.expect("reloaded")
+        self.d.expect("reloaded", since=since)
 
 
 def to(backend):
@@ -459,6 +460,27 @@ def _(t):
     old.stop()
     before.keep_asking(b"moved")
     check(new.take()[0][1] == b"moved", "the old session has moved to the new backend")
+
+
+@case("a session that finds no socket on its way to another backend has a line in the log, and goes there later")
+def _(t):
+    first, second = Backend(t), Backend(t)
+    both = f'forward = "{first.name},{second.name}"'
+    r = Reloadable(t, both)
+    everyone = [client(t, r.d) for _ in range(2)]
+    for c in everyone:
+        ask(c, b"there")
+    r.reload(both, process="forward-sockets = 1\n")
+    first.stop()
+    while "no socket for this session's backend: --forward-sockets are all taken" not in r.d.text:
+        everyone[0].say("lost")
+        check(time.monotonic() < t.deadline, "no line in the log")
+        time.sleep(0.01)
+    check_equal(r.d.counters()["backend_moved"], 0, "backend_moved")
+    r.reload(both)
+    everyone[0].keep_asking(b"moved")
+    check(r.d.counters()["backend_moved"] > 0, "it has not moved")
+    ask(everyone[1], b"as before")
 
 
 @case("a reload with another --forward-proxy: a session's backend still gets what it is used to, until it moves")
