@@ -14,6 +14,7 @@
 #include "tls_allowed.h"
 #include "tls_alpn.h"
 #include "tls_cert.h"
+#include "tls_curves.h"
 #include "tls_file.h"
 #include "tls_ocsp.h"
 #include "tls_trust.h"
@@ -35,6 +36,7 @@ struct tls {
 	atomic_uint refs;
 	struct tls_share share;
 	gnutls_priority_t priority;
+	struct tls_curves curves;
 	gnutls_certificate_credentials_t certificate; /* NULL: PSK only */
 	gnutls_psk_server_credentials_t psk;          /* NULL: certificates only */
 	struct tls_psk keys;
@@ -145,13 +147,18 @@ static int on_client_hello(gnutls_session_t s, unsigned type, unsigned post, uns
 	struct tls_report *report = gnutls_session_get_ptr(s);
 	struct tls *t = gnutls_db_get_ptr(s);
 
+	struct tls_offer offer;
+	int rc;
+
 	(void)type;
 	(void)post;
-	if (incoming && msg->size >= 2)
+	if (!incoming)
+		return 0;
+	if (msg->size >= 2)
 		report->client_version = (uint16_t)(msg->data[0] << 8 | msg->data[1]);
-	if (incoming && !tls_psk_may_ask(&t->keys, msg))
-		return allow_resumption(t, s);
-	return 0;
+	tls_offer_parse(&offer, msg->data, msg->size);
+	rc = tls_curves_choose(&t->curves, &offer, s);
+	return rc < 0 || tls_psk_may_ask(&t->keys, &offer) ? rc : allow_resumption(t, s);
 }
 
 /* ---- loading ---- */
@@ -299,6 +306,8 @@ static int load_priority(struct loader *l)
 
 	if (rc < 0)
 		return rc;
+	if (tls_curves_load(&l->tls->curves, l->certs, l->cert_count, text) < 0)
+		return tls_fail(&l->error, "out of memory for the priorities");
 	tls_psk_serve(&l->tls->keys, l->tls->priority);
 	return tls_trust_add(&l->trust, "priority", text, strlen(text));
 }
@@ -409,6 +418,7 @@ void tls_unref(struct tls *t)
 		return;
 	if (t->priority != NULL)
 		gnutls_priority_deinit(t->priority);
+	tls_curves_clear(&t->curves);
 	if (t->certificate != NULL)
 		gnutls_certificate_free_credentials(t->certificate);
 	if (t->psk != NULL)

@@ -107,6 +107,24 @@ static void note_purpose(const struct job *j, gnutls_x509_crt_t leaf)
 			    "issue one with %sAuth", j->pair->certfile, own, other, own);
 }
 
+static uint16_t curve_of(gnutls_x509_crt_t leaf)
+{
+	gnutls_ecc_curve_t curve;
+
+	if (gnutls_x509_crt_get_pk_ecc_raw(leaf, &curve, NULL, NULL) < 0)
+		return 0;
+	switch (curve) {
+	case GNUTLS_ECC_CURVE_SECP256R1:
+		return 23;
+	case GNUTLS_ECC_CURVE_SECP384R1:
+		return 24;
+	case GNUTLS_ECC_CURVE_SECP521R1:
+		return 25;
+	default:
+		return 0;
+	}
+}
+
 /* Every key exchange we serve signs with the certificate's key. */
 static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
 {
@@ -114,6 +132,7 @@ static int check_leaf(const struct job *j, gnutls_x509_crt_t leaf)
 	int type = gnutls_x509_crt_get_pk_algorithm(leaf, &bits);
 
 	j->out->key_type = (gnutls_pk_algorithm_t)type;
+	j->out->curve = curve_of(leaf);
 	if (gnutls_x509_crt_get_key_usage(leaf, &usage, NULL) >= 0 &&
 	    (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) == 0)
 		return tls_fail(

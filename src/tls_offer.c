@@ -84,7 +84,7 @@ void tls_offer_parse(struct tls_offer *out, const uint8_t *body, size_t len)
 	}
 }
 
-static bool has(const struct tls_offer_list *l, uint16_t id)
+bool tls_offer_has(const struct tls_offer_list *l, uint16_t id)
 {
 	for (size_t i = 0; i + 2 <= l->len; i += 2)
 		if (wire_get16(l->data + i) == id)
@@ -120,7 +120,7 @@ static bool offers_kx(const struct tls_offer *o, gnutls_kx_algorithm_t wanted)
 	unsigned char id[2];
 
 	for (size_t i = 0; gnutls_cipher_suite_info(i, id, &kx, &cipher, NULL, NULL); i++)
-		if (kx == wanted && is_served(cipher) && has(&o->suites, wire_get16(id)))
+		if (kx == wanted && is_served(cipher) && tls_offer_has(&o->suites, wire_get16(id)))
 			return true;
 	return false;
 }
@@ -138,7 +138,7 @@ static struct shared compare_suites(const struct tls_offer *o, gnutls_priority_t
 
 		if (rc < 0 || !gnutls_cipher_suite_info(index, id, &kx, NULL, NULL, NULL))
 			continue;
-		s.suite |= has(&o->suites, wire_get16(id));
+		s.suite |= tls_offer_has(&o->suites, wire_get16(id));
 		s.key_exchange |= offers_kx(o, kx);
 	}
 	return s;
@@ -151,7 +151,7 @@ static bool shares_group(const struct tls_offer *o, gnutls_priority_t served)
 
 	for (int i = 0; i < n; i++)
 		for (size_t j = 0; j < KNOWN_GROUPS; j++)
-			if (list[i] == known_groups[j].group && has(&o->groups, known_groups[j].id))
+			if (list[i] == known_groups[j].group && tls_offer_has(&o->groups, known_groups[j].id))
 				return true;
 	return !o->groups.data;
 }
@@ -192,7 +192,7 @@ static void append_key_exchanges(const struct tls_offer *o, char *buf, size_t si
 	for (size_t i = 0; gnutls_cipher_suite_info(i, id, &kx, &cipher, NULL, NULL); i++) {
 		const char *name = gnutls_kx_get_name(kx);
 
-		if (name && is_served(cipher) && has(&o->suites, wire_get16(id)))
+		if (name && is_served(cipher) && tls_offer_has(&o->suites, wire_get16(id)))
 			append_once(buf, size, begin, name);
 	}
 	if (!buf[begin])
@@ -204,7 +204,7 @@ static void append_groups(const struct tls_offer *o, char *buf, size_t size)
 	size_t begin = strlen(buf);
 
 	for (size_t i = 0; i < KNOWN_GROUPS; i++)
-		if (has(&o->groups, known_groups[i].id))
+		if (tls_offer_has(&o->groups, known_groups[i].id))
 			append_once(buf, size, begin, gnutls_group_get_name(known_groups[i].group));
 	if (!buf[begin])
 		append(buf, size, "others");

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_offer: what a ClientHello offers, in words, for who has to be told why nothing of it fits. Total: a body that is
- * malformed offers less.
+ * tls_offer: what a ClientHello offers, and in words, for who has to be told why nothing of it fits. Total: a body that
+ * is malformed offers less.
  */
 #ifndef DTLSD_TLS_OFFER_H
 #define DTLSD_TLS_OFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ struct tls_offer {
 
 /* body: behind the handshake header. Points into it. */
 void tls_offer_parse(struct tls_offer *out, const uint8_t *body, size_t len);
+
+/* Of a list of numbers in two bytes each, as suites and groups are. */
+bool tls_offer_has(const struct tls_offer_list *l, uint16_t id);
 
 /*
  * GnuTLS found no cipher suite. Appends to buf, which tells of suites, what the client offers of them; where a suite

@@ -9,8 +9,6 @@
 #include "log.h"
 #include "wire.h"
 
-#define HELLO_SESSION_ID 34 /* where its length is: behind version and random */
-
 static int load_file(struct tls_psk *p, struct tls_trust *t, const struct tls_psk_options *o)
 {
 	const char *path = o->file;
@@ -83,28 +81,12 @@ void tls_psk_clear(struct tls_psk *p)
 	p->table = NULL;
 }
 
-static bool has_suite(const struct tls_psk *p, uint16_t suite)
+bool tls_psk_may_ask(const struct tls_psk *p, const struct tls_offer *o)
 {
-	for (unsigned i = 0; i < p->suite_count; i++)
-		if (p->suites[i] == suite)
-			return true;
-	return false;
-}
-
-/* What is malformed GnuTLS will refuse. */
-bool tls_psk_may_ask(const struct tls_psk *p, const gnutls_datum_t *hello)
-{
-	size_t at = HELLO_SESSION_ID, end;
-
 	if (p->source.id == 0)
 		return false;
-	for (unsigned i = 0; i < 2 && at < hello->size; i++) /* session ID and cookie */
-		at += 1 + (size_t)hello->data[at];
-	if (at + 2 > hello->size)
-		return false;
-	end = at + 2 + wire_get16(hello->data + at);
-	for (at += 2; at + 2 <= end && at + 2 <= hello->size; at += 2)
-		if (has_suite(p, wire_get16(hello->data + at)))
+	for (unsigned i = 0; i < p->suite_count; i++)
+		if (tls_offer_has(&o->suites, p->suites[i]))
 			return true;
 	return false;
 }

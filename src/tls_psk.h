@@ -12,6 +12,7 @@
 #include "psk.h"
 #include "psk_ask.h"
 #include "tls_file.h"
+#include "tls_offer.h"
 #include "tls_trust.h"
 
 #define TLS_PSK_SUITES 64
@@ -37,10 +38,10 @@ void tls_psk_serve(struct tls_psk *p, gnutls_priority_t priority);
 void tls_psk_clear(struct tls_psk *p);
 
 /*
- * Is the body of this ClientHello of a client whose key may come from the program? Its sessions are not resumed: the
+ * Is this the offer of a client whose key may come from the program? Its sessions are not resumed: the
  * program would not be asked, and a handshake with a PSK costs as little.
  */
-bool tls_psk_may_ask(const struct tls_psk *p, const gnutls_datum_t *hello);
+bool tls_psk_may_ask(const struct tls_psk *p, const struct tls_offer *o);
 /* Is the program to be asked for the identity in this ClientKeyExchange with a PSK, which goes to identity and len? */
 bool tls_psk_asks(const struct tls_psk *p, const uint8_t *body, size_t size, const uint8_t **identity, size_t *len);
 

@@ -67,7 +67,7 @@ def certtool(*args):
         raise RuntimeError(f"certtool {args}: {done.stderr}")
 
 
-def make(name, lines, issuer="ca", days=30):
+def make(name, lines, issuer="ca", days=30, curve="secp256r1"):
     """A certificate of the shared CA from lines of a certtool template: (certificate, key)."""
     with _lock:
         path, key = (os.path.join(scratch(), name + end) for end in (".pem", "-key.pem"))
@@ -76,7 +76,7 @@ def make(name, lines, issuer="ca", days=30):
         template = os.path.join(scratch(), name + ".tmpl")
         with open(template, "w", encoding="utf-8") as f:
             f.write("\n".join([*lines, f"expiration_days = {days}", ""]))
-        certtool("--generate-privkey", "--key-type=ecdsa", "--curve=secp256r1", "--outfile=" + key)
+        certtool("--generate-privkey", "--key-type=ecdsa", "--curve=" + curve, "--outfile=" + key)
         certtool("--generate-certificate", "--load-privkey=" + key, "--template=" + template,
                  "--load-ca-certificate=" + file(issuer + ".pem"),
                  "--load-ca-privkey=" + file(issuer + "-key.pem"), "--outfile=" + path)

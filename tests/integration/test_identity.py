@@ -42,6 +42,16 @@ def _(t):
         check(got == want, f"with {algorithms} the server signed with {got}")
 
 
+@case("of an ECDSA and an RSA certificate openssl gets one whose curve it knows")
+def _(t):
+    pairs = [certs.make("p384", ["cn = localhost", "dns_name = localhost", "signing_key", "tls_www_server"],
+                        curve="secp384r1"), certs.pair("rsa-server")]
+    d = t.daemon("--x509certfile", names(*[p[0] for p in pairs]), "--x509keyfile", names(*[p[1] for p in pairs]))
+    for curves, want in (("P-256", "RSA"), ("X25519", "RSA"), ("P-384", "ECDSA"), ("X25519:P-384", "ECDSA")):
+        got = key_seen(t, d, "-curves", curves)
+        check(got == want, f"with {curves} the server signed with {got}")
+
+
 @case("of an ECDSA and an RSA certificate every library's client gets one")
 def _(t):
     d = t.daemon(*two_kinds())
