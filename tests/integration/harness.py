@@ -227,8 +227,10 @@ _ports = []
 def free_port():
     """A UDP port below the ephemeral range that is this program's to the end, of all that ask here: an abstract
     socket stands for each. It is looked up, not tried: what is tried with, a child that is being started may hold."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        end = max(11000, min(32000, int(f.read().split()[0])))
     for _ in range(1000):
-        port = random.SystemRandom().randrange(10000, 32000)
+        port = random.SystemRandom().randrange(10000, end)
         token = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             token.bind(f"\0dtlsd-test-port-{port}")
