@@ -187,13 +187,13 @@ static int furnish(struct desk *d, struct exec *x, struct env *env, uint64_t cha
 
 	d->env = env;
 	d->channel = channel;
-	d->reads = exec_claim(x, channel);
-	err = upstream_adopt(env->upstream, &d->socket, fd, !d->reads, &owner);
-	if (err < 0) {
-		if (d->reads)
-			exec_disclaim(x, channel);
+	err = upstream_adopt(env->upstream, &d->socket, fd, true, &owner);
+	if (err < 0)
 		return err;
-	}
+	/* not before it has the socket: nobody else would read for those who ask meanwhile */
+	d->reads = exec_claim(x, channel);
+	if (d->reads)
+		upstream_listen(env->upstream, &d->socket);
 	d->next = env->desks;
 	env->desks = d;
 	return 0;

@@ -357,11 +357,3 @@ bool exec_claim(struct exec *x, uint64_t number)
 	pthread_mutex_unlock(&x->lock);
 	return first;
 }
-
-void exec_disclaim(struct exec *x, uint64_t number)
-{
-	pthread_mutex_lock(&x->lock);
-	if (x->channel == number)
-		x->claimed = false;
-	pthread_mutex_unlock(&x->lock);
-}

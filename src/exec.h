@@ -47,6 +47,5 @@ int exec_channel(struct exec *x, uint64_t now_ms, uint64_t *number);
 int exec_copy_channel(struct exec *x, uint64_t number);
 /* True for the first worker that asks: it is the one that reads the channel of that number. */
 bool exec_claim(struct exec *x, uint64_t number);
-void exec_disclaim(struct exec *x, uint64_t number); /* it cannot, after all */
 
 #endif

@@ -176,6 +176,12 @@ static void set_blocked(struct upstream *u, struct upstream_socket *s, bool bloc
 
 /* ---- in ---- */
 
+void upstream_listen(struct upstream *u, struct upstream_socket *s)
+{
+	s->deaf = false;
+	set_blocked(u, s, s->blocked);
+}
+
 static size_t segment_of(struct msghdr *h)
 {
 	int size;

@@ -35,10 +35,11 @@ int upstream_open(struct upstream *u, struct upstream_socket *s, const struct ba
 		  const struct sources *from, const struct upstream_owner *owner);
 /*
  * A connected SOCK_SEQPACKET socket, from here on its own: it is closed even when this fails, with -EDQUOT or -ENOMEM.
- * deaf: it only sends; another one reads what comes.
+ * deaf: it only sends, until upstream_listen; another one reads what comes.
  */
 int upstream_adopt(struct upstream *u, struct upstream_socket *s, int fd, bool deaf,
 		   const struct upstream_owner *owner);
+void upstream_listen(struct upstream *u, struct upstream_socket *s);
 void upstream_close(struct upstream *u, struct upstream_socket *s);
 
 /*

@@ -551,6 +551,24 @@ static void who_is_deaf_leaves_what_comes_and_hears_of_the_end(void **state)
 	assert_int_equal(atomic_load(&limit.open), 0);
 }
 
+static void who_listens_hears_what_came_while_it_was_deaf(void **state)
+{
+	struct end e;
+	int far = adopt(&e, true);
+
+	(void)state;
+	assert_int_equal(send(far, "x", 1, 0), 1);
+	upstream_run(u);
+	assert_int_equal(e.replies, 0);
+	upstream_listen(u, &e.socket);
+	upstream_run(u);
+	assert_int_equal(e.replies, 1);
+	close(far);
+	upstream_run(u);
+	assert_int_equal(e.ends, 1);
+	assert_int_equal(atomic_load(&limit.open), 0);
+}
+
 static void who_does_not_read_has_a_bounded_number_waiting(void **state)
 {
 	struct end e;
@@ -589,6 +607,7 @@ int main(void)
 		TEST(of_a_pair_all_is_read_before_its_end_and_an_empty_datagram_is_none),
 		TEST(of_a_pair_what_follows_empty_datagrams_is_read_before_its_end),
 		TEST(who_is_deaf_leaves_what_comes_and_hears_of_the_end),
+		TEST(who_listens_hears_what_came_while_it_was_deaf),
 		TEST(who_does_not_read_has_a_bounded_number_waiting),
 	};
 
