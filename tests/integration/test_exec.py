@@ -182,7 +182,8 @@ def _(t):
 
 @case("a process that has used up its CPU time is ended, and the log says of what")
 def _(t):
-    d = serve(t, program(t, "busy", "while True: pass\n"), "--exec-cpu", "1")
+    # it would take as long as others let it
+    d = serve(t, program(t, "busy", "import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)\n"), "--exec-cpu", "1")
     await_closed(client(t, d))
     d.expect(r"warning: service dtlsd: process \d+ was ended by signal 24 \(CPU time .*\): mend it, or raise exec-cpu$")
 
@@ -528,7 +529,7 @@ def _(t):
 
 @case("the keeper is killed while dtlsd stops: it ends well all the same")
 def _(t):
-    d = serve(t, program(t, "family", FAMILY), "--exec-grace", "100")
+    d = serve(t, program(t, "family", FAMILY), "--exec-grace", "100", "--drain-time", "100")
     pids = [int(pid) for pid in ask(client(t, d), b"x").split()]
     keeper = keeper_of(t, d)
     d.signal(signal.SIGTERM)
@@ -595,7 +596,7 @@ def _(t):
 
 @case("no other keeper can be started: sessions are refused and told why, until it can")
 def _(t):
-    d = serve(t, program(t, "echo", ECHO), wrapper=without_proc("true"))
+    d = serve(t, program(t, "echo", ECHO), wrapper=without_proc("mount -t tmpfs none /proc && umount /proc"))
     inside = ["nsenter", "--target", str(d.pid), "--user", "--mount", "--preserve-credentials"]
     keeper = keeper_of(t, d)
     subprocess.run([*inside, "mount", "-t", "tmpfs", "none", "/proc"], check=True)
