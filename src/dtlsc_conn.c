@@ -140,8 +140,10 @@ static const char *alert_hint(gnutls_alert_description_t alert, bool psk)
 	case GNUTLS_A_CERTIFICATE_EXPIRED:
 	case GNUTLS_A_CERTIFICATE_UNKNOWN:
 	case GNUTLS_A_UNKNOWN_CA:
-	case GNUTLS_A_ACCESS_DENIED:
 		return "it does not accept the client certificate: check --x509certfile";
+	case GNUTLS_A_ACCESS_DENIED:
+		return psk ? "it does not let this identity in: check --pskusername"
+			   : "it does not let this client in: check --x509certfile";
 	case GNUTLS_A_CERTIFICATE_REQUIRED:
 		return "it wants a client certificate: give --x509certfile and --x509keyfile";
 	case GNUTLS_A_PROTOCOL_VERSION: return "it does not speak DTLS 1.2";

@@ -100,6 +100,9 @@ static void put(struct inquiry *q, struct question *of)
 		take_answer(q, of, s, &key);
 		break;
 	case PSK_ANSWER_WAIT:
+		q->put++; /* what is remembered costs the program nothing */
+		take_silence(q, of);
+		break;
 	case PSK_ANSWER_DOWN:
 		take_silence(q, of);
 		break;
@@ -127,7 +130,6 @@ static struct question *add(struct inquiry *q, const struct session *s)
 		q->again_at = q->env->now + INQUIRY_AGAIN_MS;
 	place_append(&q->questions, &of->place);
 	q->walks[of->listener].questions++;
-	q->begun++;
 	return of;
 }
 
@@ -191,7 +193,7 @@ static void walk(struct inquiry *q, unsigned listener, unsigned *visits)
 	struct visit v = { q, listener };
 	struct inquiry_walk *w = &q->walks[listener];
 
-	for (; wants_more(w) && *visits > 0 && q->begun < INQUIRY_A_SPELL; --*visits)
+	for (; wants_more(w) && *visits > 0 && q->put < INQUIRY_A_SPELL; --*visits)
 		w->under_way = table_walk(q->sessions, &w->cursor, 1, visit_session, &v);
 }
 
@@ -208,7 +210,7 @@ static bool walk_all(struct inquiry *q)
 	}
 	q->busy = under_way || !place_alone(&q->questions);
 	q->due = more ? q->spell_at + INQUIRY_SPELL_MS : q->again_at;
-	return more && q->begun < INQUIRY_A_SPELL;
+	return more && q->put < INQUIRY_A_SPELL;
 }
 
 static void forget_asks(struct inquiry *q)
@@ -230,7 +232,7 @@ bool inquiry_run(struct inquiry *q)
 		put_again(q);
 	if (q->env->now - q->spell_at >= INQUIRY_SPELL_MS) {
 		q->spell_at = q->env->now;
-		q->begun = 0;
+		q->put = 0;
 	}
 	more = walk_all(q);
 	if (!q->busy)

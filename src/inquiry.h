@@ -18,7 +18,7 @@
 #include "table.h"
 
 #define INQUIRY_AT_ONCE 8       /* questions of a listener on their way: less than a unix socket takes */
-#define INQUIRY_A_SPELL 20      /* begun in INQUIRY_SPELL_MS, however fast the program is */
+#define INQUIRY_A_SPELL 20      /* put in INQUIRY_SPELL_MS, however fast the program is */
 #define INQUIRY_SPELL_MS 10
 #define INQUIRY_AGAIN_MS 500    /* until one is put again: psk_ask.h says when that means a datagram */
 #define INQUIRY_SILENT_MS 5000  /* without an answer: counted, and in the log */
@@ -43,7 +43,7 @@ struct inquiry {
 	struct psk_asks *asks; /* while busy; apart from those of handshakes, which remember so many keys only */
 	struct place questions;
 	struct inquiry_walk walks[LISTENERS_MOST];
-	unsigned begun;       /* since spell_at */
+	unsigned put;          /* since spell_at */
 	uint64_t spell_at, again_at, due;
 };
 
