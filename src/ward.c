@@ -180,12 +180,14 @@ static _Noreturn void begin_process(const struct ward *w, pid_t keeper, int erro
 	child_run(&w->job, w->fd[WARD_SOCKET], errors);
 }
 
-/* Its group goes with it, while its number is still its own. Its wait status. */
+/* Its group goes with it, and its slot when it writes there no more, while its number is still its own. Its wait status. */
 static int end_process(const struct ward *w)
 {
+	siginfo_t dead;
 	int status = 0;
 
 	child_signal(w->pid, SIGKILL);
+	waitid(P_PID, (id_t)w->pid, &dead, WEXITED | WNOWAIT);
 	atomic_store(w->leader, 0);
 	waitpid(w->pid, &status, 0);
 	return status;
