@@ -391,8 +391,7 @@ uint64_t engine_run(struct engine *e)
 	}
 	cool(e);
 	wait = trim(e);
-	if (blocked)
-		wait = least(wait, BLOCKED_MS);
+	wait = least(wait, blocked ? BLOCKED_MS : inquiry_wait(&e->inquiry, WAIT_MOST_MS));
 	metric_add(&e->metrics, METRIC_aead_set_up, misses - e->aead_seen);
 	e->aead_seen = misses;
 	txq_flush(&e->txq);
@@ -401,7 +400,6 @@ uint64_t engine_run(struct engine *e)
 	if (explain_wanted(&e->explain, &e->metrics))
 		wait = least(wait, e->cooled_at + COOL_EVERY_MS - now);
 	wait = least(wait, tunnels_wait(&e->tunnels, WAIT_MOST_MS));
-	wait = least(wait, inquiry_wait(&e->inquiry, WAIT_MOST_MS));
 	return least(wait, peers_wait(&e->peers, WAIT_MOST_MS));
 }
 
