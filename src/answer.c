@@ -59,15 +59,15 @@ static bool is_done(const struct subject *u, size_t owner)
 	return done;
 }
 
-/* Whether s says how to do what nobody does, and whose it is. */
-static bool is_idle(const struct subject *u, const struct setting *s, size_t *owner)
+/* Whether s says how to do what nobody does: the setting that would have it done. NULL: it is of use. */
+static const char *lacks(const struct subject *u, const struct setting *s)
 {
-	for (size_t i = 0; i < OWNERS; i++) {
-		*owner = i;
+	for (size_t i = 0; i < OWNERS; i++)
 		if (strncmp(s->name, owners[i].how, strlen(owners[i].how)) == 0)
-			return !is_done(u, i);
-	}
-	return false;
+			return is_done(u, i) ? NULL : owners[i].setting;
+	if (strcmp(s->name, "psk-cache") == 0 && !u->service->psk_socket)
+		return "psk-socket";
+	return strcmp(s->name, "connect-silence") == 0 ? "to" : NULL;
 }
 
 /* No setting says how to do what is not done, as where "command" was forgotten. false: it is in the log. */
@@ -80,17 +80,17 @@ static bool none_is_idle(const struct subject *u)
 		struct conf_route route;
 	} preset = { .service = { .name = NULL } };
 	const char *dashes = subject_dashes(u);
-	size_t owner;
 	char text[200];
 
 	setting_presets(&preset, scope);
 	for (size_t i = 0; i < setting_count; i++) {
 		const struct setting *s = &settings[i];
+		const char *lacking = lacks(u, s);
 
-		if (s->scope != scope || setting_equal(s, base, &preset) || !is_idle(u, s, &owner))
+		if (s->scope != scope || setting_equal(s, base, &preset) || !lacking)
 			continue;
 		snprintf(text, sizeof(text), "%s%s is of no use without %s%s: give it that, or leave this one out",
-			 dashes, s->name, dashes, owners[owner].setting);
+			 dashes, s->name, dashes, lacking);
 		subject_complain(u, text);
 		return false;
 	}

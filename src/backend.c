@@ -396,8 +396,10 @@ void backends_refused(struct backends *b, unsigned i, int why, uint64_t now_ms)
 	char text[BACKEND_TEXT_MAX];
 
 	if (go_down(k, REFUSES, now_ms))
-		log_warning("backend %s is down: %s; datagrams to it are dropped until it is back: is it running, is "
-			    "this its address?", backend_format(&k->addr, text), strerror(why));
+		log_warning("backend %s is down: %s; %s: is it running, is this its address?",
+			    backend_format(&k->addr, text), strerror(why),
+			    b->count == 1 ? "datagrams to it are dropped until it is back" :
+			    "others get new sessions, and its own with forward-move");
 }
 
 /* ---- choice ---- */

@@ -97,8 +97,27 @@ static int blank_comment(struct scan *s)
 	return wrong(s, line, "a comment without an end: close it with */");
 }
 
+/* What is read last but blanks, before that place, which becomes its own. -1: nothing. */
+static int before(const struct scan *s, size_t *at)
+{
+	while (*at > 0)
+		if (!strchr(" \t\r\n", s->text[--*at]))
+			return (unsigned char)s->text[*at];
+	return -1;
+}
+
+/* That of a list in which there is nothing, which libconfuse takes for an option that is not given. */
+static bool closes_nothing(const struct scan *s)
+{
+	size_t at = s->at - 1;
+
+	return before(s, &at) == '{' && before(s, &at) == '=';
+}
+
 static int brace(struct scan *s, int c)
 {
+	if (c == '}' && closes_nothing(s))
+		return wrong(s, s->line, "an empty list: put something in, or leave the option out");
 	if (c == '{' && s->depth++ == 0)
 		s->opened = s->line;
 	if (c == '}' && s->depth-- == 0)

@@ -158,6 +158,12 @@ bad("clients asked for certificates without a CA", "service x {\n listen = 127.0
     "\n verify-client = required\n}\n", r"dtlsd\.conf:4: service x: verify-client asks .* give x509cafile")
 bad("a bad priority string", "service x {\n listen = 127.0.0.1:PORT\n PSK\n priority = NONSENSE\n}\n",
     r"dtlsd\.conf:4: service x: priority: NONSENSE: ")
+bad("how long to remember answers, and nobody to ask", "service x {\n listen = 127.0.0.1:PORT\n PSK\n psk-cache = 5\n}\n",
+    r"dtlsd\.conf:4: service x: psk-cache is of no use without psk-socket: give it that, or leave this one out")
+bad("how to connect, and nowhere to", "service x {\n listen = 127.0.0.1:PORT\n PSK\n connect-silence = 5\n}\n",
+    r"dtlsd\.conf:4: service x: connect-silence is of no use without to")
+bad("a program without a word", "service x {\n listen = 127.0.0.1:PORT\n PSK\n command = { }\n}\n",
+    r"dtlsd\.conf:4: an empty list: put something in")
 bad("a user of a route's program that there is not", "service x {\n listen = 127.0.0.1:PORT\n PSK\n exec-user = no-one-at-all\n"
     " route r {\n  command = /bin/cat\n }\n}\n",
     r"dtlsd\.conf:4: service x: route r: exec-user: ")

@@ -23,6 +23,7 @@ static void comments_become_blanks_and_lines_stay(void **state)
 		{ "/*/ a */ b", "         b" },
 		{ "a '# /* //' \"# /* //\"", "a '# /* //' \"# /* //\"" },
 		{ "\xef\xbb\xbf" "a\xef\xbb\xbf", "   a\xef\xbb\xbf" }, /* a byte order mark, and one that is none */
+		{ "{ a {} b = { c } }", "{ a {} b = { c } }" },
 		{ "a/b # \"' { /*", "a/b          " },
 		{ "'\\'# ' \"\\\"#\"", "'\\'# ' \"\\\"#\"" },
 	};
@@ -59,6 +60,7 @@ static void the_line_is_where_it_begins(void **state)
 	} some[] = {
 		{ "\n'a\nb'", 2 }, { "\n\n/* \n\n", 3 }, { "{\n{\n}\n", 1 }, { "{}\n{\n\n", 2 }, { "{\n}\n}\n", 3 },
 		{ "\n+", 2 }, { "\"\\", 1 }, { "'\\", 1 }, { "\n\"\\x41\"", 2 }, { "\n\"\\007\"", 2 }, { "\n\177", 2 },
+		{ "a = {}", 1 }, { "a\n=\n{ # b\n}", 4 }, { "=\n{}", 2 },
 	};
 
 	(void)state;
