@@ -95,16 +95,25 @@ static void copy(gnutls_datum_t *to, const gnutls_datum_t *from)
 	to->size = from->size;
 }
 
+/* NULL: nothing is known of it. The lock is held, as for all that is static below. */
+static struct server *look_up(struct uplink *u, const struct addr *a)
+{
+	for (unsigned i = 0; i < REDIAL_SERVERS; i++)
+		if (u->server[i].addr.family && addr_equal(&u->server[i].addr, a))
+			return &u->server[i];
+	return NULL;
+}
+
 /* NULL: all places are taken by servers that handshakes are under way with. */
 static struct server *find(struct uplink *u, const struct addr *a)
 {
-	struct server *room = NULL;
+	struct server *known = look_up(u, a), *room = NULL;
 
+	if (known)
+		return known;
 	for (unsigned i = 0; i < REDIAL_SERVERS; i++) {
 		struct server *s = &u->server[i];
 
-		if (s->addr.family && addr_equal(&s->addr, a))
-			return s;
 		if (s->dials == 0 && (!room || (room->addr.family && s->saved_at < room->saved_at)))
 			room = s;
 	}
@@ -220,7 +229,6 @@ bool uplink_dialed(struct uplink *u, const struct addr *server, unsigned offered
 	return again;
 }
 
-/* The lock is held. */
 static void note_failure(struct uplink *u, const struct addr *server, uint64_t began_ms, uint64_t now_ms)
 {
 	uint32_t chance = 0;
@@ -257,15 +265,6 @@ void uplink_failed(struct uplink *u, const struct addr *server, enum uplink_fail
 unsigned uplink_forgetful(const struct uplink *u)
 {
 	return atomic_load_explicit(&u->forgetful, memory_order_relaxed);
-}
-
-/* What is known of a server; NULL: nothing. The lock is held. */
-static const struct server *look_up(const struct uplink *u, const struct addr *a)
-{
-	for (unsigned i = 0; i < REDIAL_SERVERS; i++)
-		if (u->server[i].addr.family && addr_equal(&u->server[i].addr, a))
-			return &u->server[i];
-	return NULL;
 }
 
 unsigned uplink_newest(struct uplink *u, const struct addr *server)
