@@ -48,6 +48,13 @@ static int special(struct scan *s, int c, int quote)
 	return 0;
 }
 
+/* Names and values come into the log as they are. */
+static int check_control(const struct scan *s, int c)
+{
+	return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 127 ?
+	       wrong(s, s->line, "a control character: remove it") : 0;
+}
+
 static int skip_string(struct scan *s, int quote)
 {
 	unsigned line = s->line;
@@ -61,7 +68,9 @@ static int skip_string(struct scan *s, int quote)
 			return wrong(s, line, "a string without an end: close it with the quote that it begins with");
 		if (c == 0)
 			return wrong(s, s->line, "a byte of value 0: this is no text file");
-		rc = special(s, c, quote);
+		rc = check_control(s, c);
+		if (rc == 0)
+			rc = special(s, c, quote);
 		if (rc < 0)
 			return rc;
 		if (c == '\\' && peek(s) != 0)
@@ -148,14 +157,10 @@ static int step(struct scan *s, int c)
 	case '*':
 	case '+':
 		return wrong(s, s->line, "a * or + outside of quotes: write the value as \"…\"");
-	case '\t':
-	case '\n':
-	case '\r':
-		return 0;
 	case '$':
 		return special(s, c, 0);
 	default:
-		return c < ' ' || c == 127 ? wrong(s, s->line, "a control character: remove it") : 0;
+		return check_control(s, c);
 	}
 }
 

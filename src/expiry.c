@@ -17,7 +17,7 @@ static const unsigned AHEAD_DAYS[] = { 30, 7, 1, 0 };
 static const struct {
 	const char *verb, *verdict, *advice;
 } TEXTS[] = {
-	[EXPIRY_CERTIFICATE] = { "expires", "has expired, clients will refuse it", "renew it" },
+	[EXPIRY_CERTIFICATE] = { "expires", "has expired, the other side will refuse it", "renew it" },
 	[EXPIRY_CRL] = { "is out of date", "is out of date: what its CA has revoked since is not known",
 			 "get the CA's new one" },
 	[EXPIRY_OCSP] = { "is out of date", "is out of date and not sent", "get a new one" },

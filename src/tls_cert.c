@@ -38,7 +38,7 @@ static int note_dates(const struct job *j, const struct tls_chain *c)
 
 		if (clock_wall_s() < item.from)
 			log_warning(
-			    "%s: certificate %u of the chain is not valid yet, clients will refuse it; "
+			    "%s: certificate %u of the chain is not valid yet, the other side will refuse it; "
 			    "check it and this machine's clock",
 			    item.file, item.place);
 		if (expiry_add(j->expiry, &item) < 0)

@@ -439,7 +439,7 @@ static const char *advice_on_alert(int alert, bool psk)
 	case GNUTLS_A_INSUFFICIENT_SECURITY:
 		return psk ? "does it take pre-shared keys, and one of the ciphers of priority?" :
 			     "does it want a client certificate or a pre-shared key, or show a raw key (allowed-raw-keys), "
-			     "or want other ciphers?";
+			     "or want other ciphers or another version than DTLS 1.2?";
 	case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
 		return "check psk-identity";
 	case GNUTLS_A_DECRYPT_ERROR:

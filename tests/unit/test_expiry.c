@@ -68,7 +68,7 @@ static void warnings_come_30_7_and_1_days_ahead_and_at_the_end(void **state)
 				     "send SIGHUP");
 	assert_string_equal(said[2], "x.pem: certificate 2 of the chain expires in 1 day, on 2027-01-01; renew it and "
 				     "send SIGHUP");
-	assert_string_equal(said[3], "x.pem: certificate 2 of the chain has expired, clients will refuse it; renew it "
+	assert_string_equal(said[3], "x.pem: certificate 2 of the chain has expired, the other side will refuse it; renew it "
 				     "and send SIGHUP");
 	expiry_clear(&e);
 }
