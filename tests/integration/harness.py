@@ -358,7 +358,7 @@ class Daemon(Process):
             if self.child.returncode is None:
                 status = self.child.poll()
                 check(status is None, f"dtlsd: ended by itself with {status}")
-                self.t.deadline = max(self.t.deadline, time.monotonic() + 10 * SCALE)
+                self.t.deadline = max(self.t.deadline, time.monotonic() + 30 * SCALE)
                 status = self.stop()
                 check(status == 0, f"dtlsd: exit status {status} after SIGTERM")
             found = SANITIZER_REPORT.search(self.text)
