@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "dtlsc_conn.h"
 #include "dtlsc_saved.h"
+#include "tls_advice.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -122,36 +123,12 @@ static ssize_t conn_push(gnutls_transport_ptr_t ptr, const void *data, size_t le
 
 /* Failures in words. */
 
-static const char *alert_hint(gnutls_alert_description_t alert, bool psk)
-{
-	switch (alert) {
-	case GNUTLS_A_HANDSHAKE_FAILURE:
-	case GNUTLS_A_INSUFFICIENT_SECURITY:
-		return psk ? "no key exchange or cipher suite in common: does it take pre-shared keys?"
-			   : "no key exchange or cipher suite in common, or it wants a client certificate "
-			     "or a PSK";
-	case GNUTLS_A_UNKNOWN_PSK_IDENTITY: return "check --pskusername";
-	case GNUTLS_A_DECRYPT_ERROR:
-	case GNUTLS_A_BAD_RECORD_MAC:
-		return psk ? "check --pskusername and --pskkey" : "the handshake did not arrive as it was sent";
-	case GNUTLS_A_BAD_CERTIFICATE:
-	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
-	case GNUTLS_A_CERTIFICATE_REVOKED:
-	case GNUTLS_A_CERTIFICATE_EXPIRED:
-	case GNUTLS_A_CERTIFICATE_UNKNOWN:
-	case GNUTLS_A_UNKNOWN_CA:
-		return "it does not accept the client certificate: check --x509certfile";
-	case GNUTLS_A_ACCESS_DENIED:
-		return psk ? "it does not let this identity in: check --pskusername"
-			   : "it does not let this client in: check --x509certfile";
-	case GNUTLS_A_CERTIFICATE_REQUIRED:
-		return "it wants a client certificate: give --x509certfile and --x509keyfile";
-	case GNUTLS_A_PROTOCOL_VERSION: return "it does not speak DTLS 1.2";
-	case GNUTLS_A_UNRECOGNIZED_NAME: return "it does not serve this name: check --sni";
-	case GNUTLS_A_INTERNAL_ERROR: return "its log should say more";
-	default: return "the server's log should say why";
-	}
-}
+static const struct tls_advice_words words = {
+	.identity = "--pskusername",
+	.psk = "--pskusername and --pskkey",
+	.own = "--x509certfile and --x509keyfile",
+	.server_name = "--sni",
+};
 
 static const char *alert_name(gnutls_alert_description_t alert)
 {
@@ -196,9 +173,8 @@ static enum dtlsc_exit handshake_failed(struct conn *conn, int ret)
 	char reason[1024];
 
 	if (ret == GNUTLS_E_FATAL_ALERT_RECEIVED) {
-		console_note(conn->console, "%s: the server refused the handshake: alert %d (%s): %s",
-			     conn->peer, (int)alert, alert_name(alert),
-			     alert_hint(alert, conn->cred->psk != NULL));
+		console_note(conn->console, "%s: the server refused the handshake: %s", conn->peer,
+			     tls_advice_on_alert(&words, (int)alert, conn->cred->psk != NULL, reason, sizeof(reason)));
 		return DTLSC_HANDSHAKE;
 	}
 	gnutls_alert_send_appropriate(conn->tls, ret);

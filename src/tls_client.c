@@ -15,6 +15,7 @@
 #include "hex.h"
 #include "names.h"
 #include "psk.h"
+#include "tls_advice.h"
 #include "tls_alpn.h"
 #include "tls_cert.h"
 #include "tls_priority.h"
@@ -432,40 +433,14 @@ int tls_client_session(struct tls_client *t, const gnutls_datum_t *saved, gnutls
 
 /* ---- failures in words ---- */
 
-static const char *advice_on_alert(int alert, bool psk)
-{
-	switch (alert) {
-	case GNUTLS_A_HANDSHAKE_FAILURE:
-	case GNUTLS_A_INSUFFICIENT_SECURITY:
-		return psk ? "does it take pre-shared keys, and one of the ciphers of priority?" :
-			     "does it want a client certificate or a pre-shared key, or show a raw key (allowed-raw-keys), "
-			     "or want other ciphers or another version than DTLS 1.2?";
-	case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
-		return "check psk-identity";
-	case GNUTLS_A_DECRYPT_ERROR:
-	case GNUTLS_A_BAD_RECORD_MAC:
-		return psk ? "check psk-identity and its key in pskpasswd" : "what it got was not what was sent";
-	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
-		return "it shows or wants another kind of certificate: check x509certfile, raw-public-key and allowed-raw-keys";
-	case GNUTLS_A_BAD_CERTIFICATE:
-	case GNUTLS_A_CERTIFICATE_REVOKED:
-	case GNUTLS_A_CERTIFICATE_EXPIRED:
-	case GNUTLS_A_CERTIFICATE_UNKNOWN:
-	case GNUTLS_A_UNKNOWN_CA:
-	case GNUTLS_A_ACCESS_DENIED:
-	case GNUTLS_A_CERTIFICATE_REQUIRED:
-		return psk ? "it does not let this identity in: check psk-identity" :
-			     "it wants another client certificate or key: check x509certfile and raw-public-key";
-	case GNUTLS_A_PROTOCOL_VERSION:
-		return "it does not speak DTLS 1.2";
-	case GNUTLS_A_UNRECOGNIZED_NAME:
-		return "check server-name";
-	case GNUTLS_A_NO_APPLICATION_PROTOCOL:
-		return "check alpn";
-	default:
-		return "its log should say why";
-	}
-}
+static const struct tls_advice_words words = {
+	.identity = "psk-identity",
+	.psk = "psk-identity and its key in pskpasswd",
+	.own = "x509certfile and raw-public-key",
+	.server_name = "server-name",
+	.alpn = "alpn",
+	.raw_keys = "allowed-raw-keys",
+};
 
 static void explain_raw(const uint8_t key[static TLS_FINGERPRINT_SIZE], char *buf, size_t size)
 {
@@ -512,12 +487,12 @@ static void explain_other(int gnutls_error, char *buf, size_t size)
 const char *tls_client_explain(const struct tls_client *t, gnutls_session_t s, int gnutls_error, int alert, char *buf,
 			       size_t size)
 {
-	const char *name = alert < 0 ? NULL : gnutls_alert_get_name((gnutls_alert_description_t)alert);
 	uint8_t raw[TLS_FINGERPRINT_SIZE];
+	char advice[256];
 
 	if (alert >= 0)
-		snprintf(buf, size, "the server refused with alert %d (%s): %s", alert, name ? name : "unknown",
-			 advice_on_alert(alert, t->psk != NULL));
+		snprintf(buf, size, "the server refused with %s", tls_advice_on_alert(&words, alert, t->psk != NULL, advice,
+										      sizeof(advice)));
 	else if (gnutls_error != GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
 		explain_other(gnutls_error, buf, size);
 	else if (tls_raw_peer(s, raw))

@@ -546,7 +546,7 @@ def _(t):
 def _(t):
     wrong = t.file("wrong.psk", f"{certs.psk()[0]}:{'00' * 32}\n")
     refused(t, ["--pskpasswd", wrong, "--psk-identity", certs.psk()[0], "--handshake-timeout", "3"],
-            "(the server refused with alert .*: check|the handshake did not end .*a wrong pre-shared key looks like)")
+            "(the server refused with alert .*; check|the handshake did not end .*a wrong pre-shared key looks like)")
 
 
 @case("a server that speaks something else is given up after handshake-timeout", seconds=40)
