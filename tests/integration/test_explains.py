@@ -16,7 +16,7 @@ import time
 import certs
 import dtlsraw as raw
 from faulty import Faults
-from harness import TOP, case, check, check_equal, main, skip
+from harness import TOP, case, check, check_equal, main, skip, udp_socket
 
 # What counts no failure, or cannot be provoked from outside, and the test that makes it move.
 MOVED_BY = {
@@ -190,14 +190,16 @@ def _(t):
 
 @provokes("limited_turn", r"warning: peer=.* too many hellos wait for their turn.*--workers")
 def _(t):
-    d = serve(t, "--handshake-steps-per-turn", "1", "--max-handshakes", "10000", "--hello-lane", "no")
-    sock = t.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))  # speaks from many addresses
-    sock.settimeout(5)
+    # one socket alone may not have room for so many
+    d = serve(t, "--handshake-steps-per-turn", "1", "--max-handshakes", "10000", "--hello-lane", "no",
+              addresses=[f"127.0.0.{n}:%d" for n in range(1, 6)])
+    sock = t.closing(udp_socket("0.0.0.0"))  # speaks from many addresses
+    sock.settimeout(20)
     random, hellos = os.urandom(32), []
 
     def say(number, datagram):
         source = struct.pack("@i4s4s", 0, bytes((127, 1, number // 250, 1 + number % 250)), bytes(4))
-        sock.sendmsg([datagram], [(socket.IPPROTO_IP, 8, source)], 0, d.address)
+        sock.sendmsg([datagram], [(socket.IPPROTO_IP, 8, source)], 0, (f"127.0.0.{1 + number % 5}", d.port))
 
     for number in range(2000):
         say(number, raw.hello(random))
