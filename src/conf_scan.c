@@ -73,7 +73,7 @@ static int skip_string(struct scan *s, int quote)
 			rc = special(s, c, quote);
 		if (rc < 0)
 			return rc;
-		if (c == '\\' && peek(s) != 0)
+		if (c == '\\' && check_control(s, peek(s)) == 0)
 			next(s);
 	}
 }
