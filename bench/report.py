@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tables of what was measured, as text for a terminal or in Markdown for docs/PERFORMANCE.md."""
+import argparse
 import itertools
 import os
 import platform
 import statistics
+
+
+def writable(path):
+    """A file of the command line. That it cannot be written is found before all is measured, and not after it."""
+    try:
+        with open(path, "a", encoding="utf-8"):
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from None
 
 
 class Table:
