@@ -247,17 +247,6 @@ static int load_ocsp(struct loader *l)
 	return rc;
 }
 
-static int load_crls(struct loader *l)
-{
-	struct names files;
-	int rc = tls_file_names(&l->error, l->dashes, "x509crlfile", l->o->x509crlfile, &files);
-
-	for (unsigned i = 0; rc == 0 && i < files.count; i++)
-		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate, &l->tls->expiry);
-	names_free(&files);
-	return rc;
-}
-
 static int load_allowed(struct loader *l)
 {
 	const char *names = l->o->allowed_names, *fingerprints = l->o->allowed_fingerprints;
@@ -337,7 +326,7 @@ static int load_all(struct loader *l)
 	if (rc == 0 && o->x509cafile != NULL)
 		rc = tls_trust_cas(&l->trust, o->x509cafile, l->tls->certificate, &l->tls->expiry);
 	if (rc == 0 && o->x509crlfile != NULL)
-		rc = load_crls(l);
+		rc = tls_trust_crls(&l->trust, l->dashes, o->x509crlfile, l->tls->certificate, &l->tls->expiry);
 	if (rc == 0)
 		rc = load_allowed(l);
 	if (rc == 0 && o->allowed_raw_keys != NULL)

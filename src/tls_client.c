@@ -136,17 +136,6 @@ static int load_cas(struct loader *l)
 	return digest_system_cas(l);
 }
 
-static int load_crls(struct loader *l)
-{
-	struct names files;
-	int rc = tls_file_names(&l->error, l->o->dashes, "x509crlfile", l->o->x509crlfile, &files);
-
-	for (unsigned i = 0; rc == 0 && i < files.count; i++)
-		rc = tls_trust_crls(&l->trust, files.name[i], l->tls->certificate, &l->tls->expiry);
-	names_free(&files);
-	return rc;
-}
-
 /* ---- as whom ---- */
 
 static int digest_file(struct loader *l, const char *what, const char *path)
@@ -238,7 +227,7 @@ static int load_public_keys(struct loader *l)
 	if (takes_x509(o))
 		rc = load_cas(l);
 	if (rc == 0 && o->x509crlfile != NULL)
-		rc = load_crls(l);
+		rc = tls_trust_crls(&l->trust, o->dashes, o->x509crlfile, l->tls->certificate, &l->tls->expiry);
 	if (rc == 0 && o->allowed_raw_keys != NULL)
 		rc = tls_trust_raw_keys(&l->trust, o->allowed_raw_keys, &l->tls->raw);
 	l->tls->any_raw = o->allowed_raw_keys != NULL || o->raw_public_key != NULL;

@@ -75,7 +75,7 @@ int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_cred
 	return rc < 0 ? rc : 0;
 }
 
-/* One tls_trust_crls under way. */
+/* One load_crls under way. */
 struct job {
 	struct tls_trust *trust;
 	const char *path;
@@ -146,7 +146,7 @@ static int take_crl(const struct job *j, unsigned place, gnutls_x509_crl_t crl)
 	return rc;
 }
 
-int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry)
+static int load_crls(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry)
 {
 	struct job j = { .trust = t, .path = path, .expiry = expiry };
 	gnutls_x509_crl_t *crls = NULL;
@@ -171,6 +171,18 @@ int tls_trust_crls(struct tls_trust *t, const char *path, gnutls_certificate_cre
 			gnutls_x509_crl_deinit(crls[i]);
 	}
 	gnutls_free(crls);
+	return rc;
+}
+
+int tls_trust_crls(struct tls_trust *t, const char *dashes, const char *list, gnutls_certificate_credentials_t into,
+		   struct expiry *expiry)
+{
+	struct names files;
+	int rc = tls_file_names(t->e, dashes, "x509crlfile", list, &files);
+
+	for (unsigned i = 0; rc == 0 && i < files.count; i++)
+		rc = load_crls(t, files.name[i], into, expiry);
+	names_free(&files);
 	return rc;
 }
 
