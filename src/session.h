@@ -119,7 +119,7 @@ void session_close(struct session *s, enum session_end why);
  * until he says something else, he is told both when he asks for the flight.
  */
 bool session_lingers(const struct session *s);
-#define SESSION_REFUSED_MS 8000 /* as a rule he asks after 1, 3 and 7 s */
+#define SESSION_REFUSED_MS 15000 /* as a rule he asks after 1, 3 and 7 s; slow ones get there, too */
 /* Lets go of what the session holds, but for its memory: handler's close, keys wiped. */
 void session_release(struct session *s);
 

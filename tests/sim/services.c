@@ -313,7 +313,7 @@ static void whose_key_is_gone_is_told_and_others_go_on(void **state)
 	}
 	assert_int_equal(half->error, GNUTLS_E_FATAL_ALERT_RECEIVED);
 	assert_int_equal(COUNT(&w, session_closed_revoked), 301);
-	pause_(&w, SESSION_REFUSED_MS); /* for so long who had not been let in may ask again */
+	pause_(&w, SESSION_REFUSED_MS + 1000); /* for so long who had not been let in may ask again */
 	assert_int_equal(engine_sessions(w.engine), 1);
 	assert_int_equal(w.settled, 3);
 	echoes(&w, stays);
