@@ -121,6 +121,23 @@ def _(t):
     check(not os.path.exists(path), "the socket is still there")
 
 
+@case("a unix socket: a program that has connected to it and hangs does not keep others from their answers")
+def _(t):
+    path = os.path.join(t.dir(), "local")
+    news = Backend(t, answer=lambda data: [bytes(1000)] * 200 if data == b"subscribe" else [data])
+    far = t.daemon(*certs.psk_options(), "--forward", news.name)
+    d = connect(t, far.port, *by_psk(), addresses=["unix:" + path])
+    hangs, other = Peer(t, path), Peer(t, path)
+    hangs.socket.connect(path)
+    other.ask(b"before")
+    while d.counters().get("connect_lost", 0) == 0:
+        check(time.monotonic() < t.deadline, "nothing is lost")
+        hangs.say(b"subscribe")
+        time.sleep(0.05)
+    for n in range(20):
+        other.ask(b"%d" % n)
+
+
 @case("a peer without a name is told of in the log; an abstract socket works as well")
 def _(t):
     name = f"@dtlsd-test-{os.getpid()}-{time.monotonic_ns()}"
