@@ -411,7 +411,8 @@ bool session_record(struct session *s, const struct record *r, bool keep)
 
 uint64_t session_due(const struct session *s)
 {
-	uint64_t due = service_of(s)->idle_timeout_ms ? idle_due(s) : UINT64_MAX;
+	bool may_idle = s->end == SESSION_LIVE && service_of(s)->idle_timeout_ms;
+	uint64_t due = may_idle ? idle_due(s) : UINT64_MAX;
 
 	return s->final && final_due(s) < due ? final_due(s) : due;
 }

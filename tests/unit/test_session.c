@@ -90,12 +90,13 @@ static const struct handler handler = { .name = "test", .help = "", .record = on
 static struct bench *bench_new(void)
 {
 	const struct record_direction up = { { 1, 2, 3 }, { 4, 5 } }, down = { { 6, 7 }, { 8 } };
-	static struct service service = { .config = { .name = "test", .handler = &handler, .idle_timeout_ms = 300000 } };
+	static struct service service;
 	static struct service *services[] = { &service };
 	struct bench *b = calloc(1, sizeof(*b));
 	char err[128];
 
 	assert_non_null(b);
+	service.config = (struct service_config){ .name = "test", .handler = &handler, .idle_timeout_ms = 300000 };
 	log_open(LOG_TO_STDERR, LOG_ERROR_, "test");
 	assert_int_equal(txq_init(&b->txq, take, b), 0);
 	b->env = (struct env){ .now = 5000, .txq = &b->txq, .metrics = &b->metrics, .cache = record_cache_new(4),
@@ -117,7 +118,7 @@ static struct bench *bench_new(void)
 static void bench_free(struct bench *b)
 {
 	session_release(&b->s);
-	assert_int_equal(b->closes, 1);
+	assert_int_equal(b->closes, b->s.opened);
 	record_wipe(&b->peer, b->env.cache);
 	record_cache_free(b->env.cache);
 	session_store_free(b->env.store);
@@ -278,10 +279,11 @@ static void renegotiation_is_refused_now_and_then(void **state)
 	bench_free(b);
 }
 
+static const uint8_t ccs[] = { DTLS_CHANGE_CIPHER_SPEC, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1 };
+
 static void the_final_flight_is_kept_until_data_comes_or_its_time_is_over(void **state)
 {
 	static const uint8_t finished[24] = { DTLS_FINISHED, 0, 0, 12 };
-	static const uint8_t ccs[] = { DTLS_CHANGE_CIPHER_SPEC, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1 };
 	static const size_t length[] = { 1, 600 }; /* kept in the store and apart */
 
 	(void)state;
@@ -319,6 +321,30 @@ static void the_final_flight_is_kept_until_data_comes_or_its_time_is_over(void *
 		assert_int_equal(b->got, 2);
 		bench_free(b);
 	}
+}
+
+/* With a time-out that is over sooner its timer would fire in every turn until then. */
+static void who_is_refused_lingers_so_long_and_is_never_idle(void **state)
+{
+	struct bench *b = bench_new();
+	struct flight *f = flight_new(3);
+	uint64_t until = b->env.now + 1000 + SESSION_REFUSED_MS;
+
+	(void)state;
+	b->env.services[0]->config.idle_timeout_ms = 1000;
+	assert_int_equal(flight_push(f, ccs, sizeof(ccs)), 0);
+	session_keep_final(&b->s, f, 1200);
+	b->s.opened = false;
+	session_close(&b->s, SESSION_END_DENIED);
+	for (; b->env.now < until; b->env.now += 500) {
+		session_tick(&b->s);
+		assert_true(session_lingers(&b->s));
+		assert_int_equal(session_due(&b->s), until);
+	}
+	session_tick(&b->s);
+	assert_false(session_lingers(&b->s));
+	assert_int_equal(b->s.end, SESSION_END_DENIED);
+	bench_free(b);
 }
 
 static void only_authentic_records_keep_a_session_from_being_idle(void **state)
@@ -369,6 +395,7 @@ int main(void)
 		cmocka_unit_test(a_fatal_alert_is_not_answered_and_close_notify_is_once),
 		cmocka_unit_test(renegotiation_is_refused_now_and_then),
 		cmocka_unit_test(the_final_flight_is_kept_until_data_comes_or_its_time_is_over),
+		cmocka_unit_test(who_is_refused_lingers_so_long_and_is_never_idle),
 		cmocka_unit_test(only_authentic_records_keep_a_session_from_being_idle),
 		cmocka_unit_test(a_replaced_session_says_nothing),
 	};
