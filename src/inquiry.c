@@ -146,6 +146,7 @@ static void put_again(struct inquiry *q)
 	struct place *at = q->questions.next;
 
 	q->again_at = q->env->now + INQUIRY_AGAIN_MS;
+	psk_asks_clean(q->asks); /* each reload has asked by a source of its own */
 	while (at != &q->questions) {
 		struct question *of = question_of(at);
 

@@ -415,6 +415,21 @@ static void the_next_reload_asks_all_anew(void **state)
 	assert_false(w.inquiry.busy);
 }
 
+/* Each asks by a socket of its own. */
+static void reloads_while_it_is_silent_leave_nothing_behind(void **state)
+{
+	(void)state;
+	open_session(0, KEY, 4);
+	for (unsigned i = 0; i < 10; i++) {
+		reload(0);
+		pass(100000);
+		while (question() >= 0)
+			;
+	}
+	assert_true(w.inquiry.busy);
+	assert_in_range(atomic_load(&w.limit.open), 1, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +445,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_was_under_way_is_asked_about_by_itself, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_ends_meanwhile_or_comes_in_anew_is_left_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_next_reload_asks_all_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(reloads_while_it_is_silent_leave_nothing_behind, set_up, tear_down),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
