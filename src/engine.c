@@ -369,6 +369,16 @@ static uint64_t trim(struct engine *e)
 	return UINT64_MAX;
 }
 
+/* True: there is more. */
+static bool run_inquiry(struct engine *e)
+{
+	bool busy = e->inquiry.busy, more = inquiry_run(&e->inquiry);
+
+	if (busy && !e->inquiry.busy)
+		e->news.settled(e->news.ctx, 0);
+	return more;
+}
+
 uint64_t engine_run(struct engine *e)
 {
 	uint64_t now = e->env.now, misses = record_cache_misses(e->env.cache), wait;
@@ -385,7 +395,7 @@ uint64_t engine_run(struct engine *e)
 	if (!blocked) { /* what these say is said once: not while there is no room for it */
 		more |= bus_run(&e->bus);
 		more |= serving_run(&e->serving, &e->peers, &e->tunnels, &e->news);
-		more |= inquiry_run(&e->inquiry);
+		more |= run_inquiry(e);
 		more |= e->draining && round_last(&e->last, &e->peers);
 		more |= e->draining && tunnels_drain(&e->tunnels);
 	}

@@ -34,7 +34,7 @@ struct engine_config {
 	void (*flush)(void *ctx, struct txq *q); /* as txq_init wants it */
 	/* A listener that was taken away: nobody is there any more, and nothing is left to send from there. */
 	void (*left)(void *ctx, unsigned listener);
-	/* So many calls of engine_apply have had their effect on all peers. */
+	/* So many calls of engine_apply have had their effect on all peers; 0: so has what programs were asked. */
 	void (*settled)(void *ctx, unsigned changes);
 	/* To a local peer on a unix socket, as of struct tunnel_local; NULL: there are none. */
 	void (*local)(void *ctx, uint32_t listener, const char *name, size_t name_len, uint32_t *unheard,
