@@ -1085,32 +1085,37 @@ static void too_large_may_queue_smaller_ones(void **state)
 }
 
 /* The same while the table is full, so that the callback's reservation flushes inside the flush. */
+#define SHARE 16 /* peers: the buffer of one need not have room for a queue */
+
 static void too_large_may_flush_inside_the_flush(void **state)
 {
 	struct udp_socket *blocked = NULL;
 	uint8_t buf[2048];
-	struct addr own;
-	int i, fd, size = 4 << 20;
+	struct addr own[SHARE];
+	int i, fd[SHARE];
 	struct fix *f;
 
 	need_own_network();
 	set_loopback_mtu(600);
-	f = with_peer(state, &fd, &own);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	f = with_peer(state, &fd[0], &own[0]);
+	for (i = 1; i < SHARE; i++)
+		fd[i] = peer_open(AF_INET, "127.0.0.1", NULL, &own[i]);
 	f->requeue = true;
-	queue(f, 0, &own, 1000, 'h', true);
+	queue(f, 0, &own[0], 1000, 'h', true);
 	for (i = 1; i < TXQ_ENTRIES; i++)
-		queue(f, 0, &own, 100, i, false);
+		queue(f, 0, &own[i % SHARE], 100, i, false);
 	assert_int_equal(flush_status(f, &blocked), 0);
 	assert_int_equal(f->too_large_count, 1);
 	for (i = 1; i < TXQ_ENTRIES; i++) {
-		assert_int_equal(peer_get(fd, buf, sizeof(buf)), 100);
+		assert_int_equal(peer_get(fd[i % SHARE], buf, sizeof(buf)), 100);
 		assert_int_equal(buf[0], i & 0xff);
 	}
-	assert_int_equal(peer_get(fd, buf, sizeof(buf)), 500);
-	assert_int_equal(peer_get(fd, buf, sizeof(buf)), 500);
-	assert_false(readable(fd, 0));
-	close(fd);
+	assert_int_equal(peer_get(fd[0], buf, sizeof(buf)), 500);
+	assert_int_equal(peer_get(fd[0], buf, sizeof(buf)), 500);
+	for (i = 0; i < SHARE; i++) {
+		assert_false(readable(fd[i], 0));
+		close(fd[i]);
+	}
 }
 
 /*
