@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * offer: what is taken out of a ClientHello lies in it, and what is said of it is one line of printable text, however
- * short the buffer is.
+ * offer: what is taken out of a ClientHello lies in it, and what is said of it is one line of printable
+ * text, however short the buffer is.
  * The input is the length of that buffer, and the hello's body.
  */
 #include <assert.h>
@@ -10,12 +10,14 @@
 #include "fuzz.h"
 #include "tls_offer.h"
 
+#define SERVED "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-CIPHER-ALL:+AES-128-GCM"
+
 static gnutls_priority_t served(void)
 {
 	static gnutls_priority_t p;
 
 	if (!p)
-		assert(gnutls_priority_init(&p, "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-CIPHER-ALL:+AES-128-GCM", NULL) == 0);
+		assert(gnutls_priority_init(&p, SERVED, NULL) == 0);
 	return p;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * check: whether all is well that a configuration names, without serving it: beside a dtlsd that does, nothing is made
- * or opened.
+ * check: whether all is well that a configuration names, without serving it: beside a dtlsd that does,
+ * nothing is made or opened.
  */
 #ifndef DTLSD_CHECK_H
 #define DTLSD_CHECK_H

@@ -49,7 +49,8 @@ static int fail_file(const struct load *l, const struct file *f, int error)
 			     error == EFBIG ? "it may have 1 MiB: is it the right one?" :
 			     "check the path and that dtlsd's user may read it";
 
-	return fail(l, -error, &f->place, "%s: cannot read the configuration: %s; %s", f->path, strerror(error), advice);
+	return fail(l, -error, &f->place, "%s: cannot read the configuration: %s; %s", f->path, strerror(error),
+		    advice);
 }
 
 /* ---- which files ---- */

@@ -169,7 +169,7 @@ int conf_scan(char *text, size_t len, struct conf_scan *out)
 	struct scan s = { .text = text, .len = len, .line = 1, .out = out };
 	int c, rc = 0;
 
-	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* the byte order mark that some editors write */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark, as some editors write */
 		memset(text, ' ', 3);
 	while (rc == 0 && (c = next(&s)) >= 0)
 		rc = step(&s, c);

@@ -41,8 +41,8 @@ static bool check_unused(const struct conf_service *c, const char *dashes, char 
 			return fail(err, "%s%s is of no use to a client, which a service with %sto is: "
 				    "leave one of them out", dashes, unused[i].name, dashes);
 	if (c->route_count > 0)
-		return fail(err, "routes are for the clients of a server, and a service with %sto is a client: leave "
-			    "them out", dashes);
+		return fail(err, "routes are for the clients of a server, and a service with %sto is a client: "
+			    "leave them out", dashes);
 	return true;
 }
 
@@ -56,8 +56,8 @@ static bool find_servers(const struct conf_service *c, const char *dashes, struc
 		return fail(err, "%sto: %s", dashes, why);
 	for (unsigned i = 0; i < backends_count(*out); i++)
 		if (!backends_addr(*out, i)->addr.family)
-			return fail(err, "%sto: DTLS is spoken over UDP: give HOST:PORT instead of a unix socket",
-				    dashes);
+			return fail(err, "%sto: DTLS is spoken over UDP: give HOST:PORT instead of a unix "
+				    "socket", dashes);
 	return true;
 }
 

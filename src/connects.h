@@ -14,7 +14,8 @@
 
 /*
  * Fills in forward, uplink and silence_ms of out, whose references the caller lets go. before: what was there under the
- * name, NULL: nothing; its uplink goes on where nothing in it has changed. false: err says what is wrong, and what to do.
+ * name, NULL: nothing; its uplink goes on where nothing in it has changed. false: err says what is wrong, and what
+ * to do.
  */
 bool connects_make(const struct conf_service *c, const char *dashes, const struct service_config *before,
 		   struct service_config *out, char err[static CONNECTS_ERROR]);

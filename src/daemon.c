@@ -312,7 +312,8 @@ static void on_hup(struct ev_loop *loop, ev_signal *s, int events)
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
 	notify_manager(state);
 	if (reload(d))
-		log_notice("reloaded: new handshakes use the new configuration, and live sessions go on where nothing else is said");
+		log_notice("reloaded: new handshakes use the new configuration, and live sessions go on where nothing "
+			   "else is said");
 	else
 		log_error("reload failed: the old configuration stays in force");
 	notify_manager("READY=1");

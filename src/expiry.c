@@ -21,7 +21,8 @@ static const struct {
 	[EXPIRY_CRL] = { "is out of date", "is out of date: what its CA has revoked since is not known",
 			 "get the CA's new one" },
 	[EXPIRY_OCSP] = { "is out of date", "is out of date and not sent", "get a new one" },
-	[EXPIRY_CA] = { "expires", "has expired: certificates that come from it are refused", "put its successor there" },
+	[EXPIRY_CA] = { "expires", "has expired: certificates that come from it are refused",
+			"put its successor there" },
 };
 
 int expiry_add(struct expiry *e, const struct expiry_item *item)

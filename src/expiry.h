@@ -28,7 +28,7 @@ struct expiry { /* begins all zero */
 int expiry_add(struct expiry *e, const struct expiry_item *item);
 /* Logs the warnings that have fallen due since before; 0: all, but of each item the last one only. */
 void expiry_warn(const struct expiry *e, uint64_t before, uint64_t now);
-/* When the first of them runs out, UINT64_MAX: never. CAs are left out: of a large file of them one always has. */
+/* When the first of them runs out, UINT64_MAX: never. But for CAs: of a large file of them one always has. */
 uint64_t expiry_first(const struct expiry *e);
 void expiry_clear(struct expiry *e);
 

@@ -193,8 +193,8 @@ static int check_address(const struct conf_listener *c, char *err, size_t err_si
 	rc = c->path ? 0 : upstream_try_source(&any);
 	if (rc == 0 || rc == -EADDRNOTAVAIL) /* no port is free */
 		return 0;
-	return no_place(c, rc, rc == -ENXIO ? "this machine has no such address (\"ip address\" shows those it has)" :
-			strerror(-rc), err, err_size);
+	return no_place(c, rc, rc != -ENXIO ? strerror(-rc) :
+			"this machine has no such address (\"ip address\" shows those it has)", err, err_size);
 }
 
 int listeners_check(const struct conf *c, char *err, size_t err_size)

@@ -183,7 +183,8 @@ void options_help(FILE *to)
 	fputs("Usage: dtlsd [OPTION]... [ADDRESS:PORT]...\n"
 	      "       dtlsd --config FILE [OPTION]...\n"
 	      "Serves DTLS 1.2 on all addresses given: 127.0.0.1:4433 [::1]:4433 [::]:4433 *:4433\n"
-	      "(default *:4433, IPv4 and IPv6). In parentheses: defaults, and the least and the most of numbers. Manual: dtlsd(8).\n\n", to);
+	      "(default *:4433, IPv4 and IPv6). Manual: dtlsd(8).\n"
+	      "In parentheses: defaults, and the least and the most of numbers.\n\n", to);
 	for (size_t i = 0; i < setting_count; i++) {
 		const struct setting *s = &settings[i];
 		int n;
@@ -198,8 +199,8 @@ void options_help(FILE *to)
 			n = 0;
 		}
 		if (s->kind == SETTING_NUMBER) /* its help ends with the default in parentheses */
-			fprintf(to, "%*s%.*s; %u to %u)\n", HELP_COLUMN - n, "", (int)strlen(s->help) - 1, s->help, s->least,
-				s->most);
+			fprintf(to, "%*s%.*s; %u to %u)\n", HELP_COLUMN - n, "", (int)strlen(s->help) - 1, s->help,
+				s->least, s->most);
 		else
 			fprintf(to, "%*s%s\n", HELP_COLUMN - n, "", s->help);
 	}

@@ -202,7 +202,7 @@ struct psk_table *psk_parse(const char *name, const char *text, size_t len, char
 		snprintf(err, err_size, "%s: the file is larger than a gigabyte; is it the right one?", name);
 		return NULL;
 	}
-	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* some editors' byte order mark is of no identity */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, of no identity */
 		text += 3;
 		len -= 3;
 	}

@@ -189,11 +189,12 @@ bool services_make(struct services *out, const struct conf *c, const struct serv
 void services_say_ends(const struct services *before, const struct services *now)
 {
 	for (unsigned i = 0; i < now->count; i++) {
-		const struct service_config *c = &now->service[i]->config, *old = find_before(c->name, before);
+		const struct service_config *c = &now->service[i]->config;
+		const struct service_config *old = find_before(c->name, before);
 
 		if (old && !service_goes_on(old, c))
-			log_notice("reload: service %s: its sessions end, as its %s", c->name,
-				   c->uplink ? "server, trust or identity is another" : "handler or routes are others");
+			log_notice("reload: service %s: its sessions end, as its %s", c->name, c->uplink ?
+				   "server, trust or identity is another" : "handler or routes are others");
 	}
 }
 

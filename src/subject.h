@@ -20,7 +20,7 @@ struct subject {
 const struct conf_answer *subject_answer(const struct subject *u);
 /* How its settings are written in messages: what goes before their names. */
 const char *subject_dashes(const struct subject *u);
-/* Logs it with its place: of the setting that it is about when it begins with that one's name or file, or of all of it. */
+/* Logs it with its place: that of the setting whose name, or file, it begins with; else where all of it begins. */
 void subject_complain(const struct subject *u, const char *what);
 
 #endif

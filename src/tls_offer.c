@@ -129,19 +129,19 @@ static struct shared compare_suites(const struct tls_offer *o, gnutls_priority_t
 {
 	struct shared s = { false, false };
 	unsigned index;
-	int rc;
 
-	for (unsigned i = 0;
-	     (rc = gnutls_priority_get_cipher_suite_index(served, i, &index)) != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; i++) {
+	for (unsigned i = 0;; i++) {
+		int rc = gnutls_priority_get_cipher_suite_index(served, i, &index);
 		gnutls_kx_algorithm_t kx;
 		unsigned char id[2];
 
+		if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+			return s;
 		if (rc < 0 || !gnutls_cipher_suite_info(index, id, &kx, NULL, NULL, NULL))
 			continue;
 		s.suite |= tls_offer_has(&o->suites, wire_get16(id));
 		s.key_exchange |= offers_kx(o, kx);
 	}
-	return s;
 }
 
 static bool shares_group(const struct tls_offer *o, gnutls_priority_t served)
@@ -246,11 +246,12 @@ void tls_offer_explain_suites(const struct tls_offer *o, gnutls_priority_t serve
 		if (s.key_exchange)
 			append(buf, size, ", but with other ciphers than the service's priority has");
 	} else if (!shares_group(o, served)) {
-		snprintf(buf, size, "no elliptic curve in common; the client should offer X25519 or P-256; it offers ");
+		snprintf(buf, size, "no elliptic curve in common; the client should offer X25519 or P-256; it "
+			 "offers ");
 		append_groups(o, buf, size);
 	} else {
-		snprintf(buf, size, "the service has no key that the client takes; it takes %s, and signatures with ",
-			 type_names(&o->server_types));
+		snprintf(buf, size, "the service has no key that the client takes; it takes %s, and signatures "
+			 "with ", type_names(&o->server_types));
 		append_signatures(o, buf, size);
 	}
 }

@@ -29,8 +29,8 @@ void tls_offer_parse(struct tls_offer *out, const uint8_t *body, size_t len);
 bool tls_offer_has(const struct tls_offer_list *l, uint16_t id);
 
 /*
- * GnuTLS found no cipher suite. Appends to buf, which tells of suites, what the client offers of them; where a suite
- * would have fitted, buf tells of what did not instead.
+ * GnuTLS found no cipher suite. Appends to buf, which tells of suites, what the client offers of them; where a
+ * suite would have fitted, buf tells of what did not instead.
  */
 void tls_offer_explain_suites(const struct tls_offer *o, gnutls_priority_t served, char *buf, size_t size);
 /* Appends the application protocols that it asks for. */

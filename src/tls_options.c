@@ -14,8 +14,8 @@ static int check_server(const struct tls_options *o, const struct tls_error *e, 
 		return tls_fail(e, "%sx509keyfile %s is given without %sx509certfile; name its certificate too", d,
 				o->x509keyfile, d);
 	if (o->key_password != NULL && !tls_has_key(o))
-		return tls_fail(e, "%skey-password %s is of no use without a key; give %sx509certfile and %sx509keyfile too, or "
-				"leave it out", d, o->key_password, d, d);
+		return tls_fail(e, "%skey-password %s is of no use without a key; give %sx509certfile and "
+				"%sx509keyfile too, or leave it out", d, o->key_password, d, d);
 	if (!tls_has_key(o) && !tls_has_psks(o))
 		return tls_fail(e, "there is neither a certificate nor a PSK file; give %sx509certfile and "
 				"%sx509keyfile, or %spskpasswd, or all three", d, d, d);

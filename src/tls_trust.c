@@ -34,7 +34,8 @@ int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size
 	return 0;
 }
 
-static int note_ca(struct tls_trust *t, const struct tls_chain *chain, unsigned i, const char *path, struct expiry *expiry)
+static int note_ca(struct tls_trust *t, const struct tls_chain *chain, unsigned i, const char *path,
+		   struct expiry *expiry)
 {
 	const struct expiry_item item = {
 		.kind = EXPIRY_CA,
@@ -49,7 +50,8 @@ static int note_ca(struct tls_trust *t, const struct tls_chain *chain, unsigned 
 	return 0;
 }
 
-int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry)
+int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into,
+		  struct expiry *expiry)
 {
 	struct tls_chain chain = { NULL, 0 };
 	gnutls_datum_t pem;

@@ -30,7 +30,8 @@ void tls_trust_end(struct tls_trust *t, uint8_t out[static TLS_TRUST_SIZE]);
 
 /* Anything else that decides. */
 int tls_trust_add(struct tls_trust *t, const char *label, const void *data, size_t len);
-int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into, struct expiry *expiry);
+int tls_trust_cas(struct tls_trust *t, const char *path, gnutls_certificate_credentials_t into,
+		  struct expiry *expiry);
 /*
  * Revocation lists of the CAs, which were loaded before. What one that is out of date revokes stays revoked. list: the files
  * of the option x509crlfile, whose name dashes go before in messages.
