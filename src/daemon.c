@@ -291,7 +291,6 @@ static bool reload(struct daemon *d)
 		return false;
 	}
 	conf_diff(d->plant.conf, c.conf, say_difference, NULL);
-	services_say_ends(&d->plant.services, &c.services);
 	plant_commit(&d->plant, &c);
 	d->expiry_told = now; /* by the loading */
 	schedule_refresh(d);

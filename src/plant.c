@@ -100,6 +100,7 @@ void plant_commit(struct plant *p, struct change *c)
 {
 	struct census_limits limits = limits_of(c->conf);
 
+	services_say_ends(&p->services, &c->services);
 	atomic_fetch_add(&p->settling, p->worker_count);
 	for (unsigned i = 0; i < p->worker_count; i++)
 		worker_apply(p->workers[i], c->of_worker[i]);

@@ -32,7 +32,7 @@ bool services_replace(struct services *out, const struct services *before, servi
  * *out is empty.
  */
 bool services_renew(struct services *out, const struct conf *c, const struct services *before, const bool *changed);
-/* Logs whose sessions end with a reload, though it keeps its name. */
+/* Logs whose sessions end with a change, though it keeps its name. */
 void services_say_ends(const struct services *before, const struct services *now);
 /* Logs what of their identities has come near its end since before: see expiry.h. Seconds of the wall clock. */
 void services_warn(const struct services *s, uint64_t before, uint64_t now);

@@ -197,6 +197,10 @@ def _(t):
     t.file("servers", other.fingerprint + "\n")
     c.signal(signal.SIGHUP)
     d.expect(r"session closed \(by the peer\)", since=since)
+    since = c.mark()
+    t.file("servers", server.fingerprint + "\n") # which is seen without a signal
+    c.expect("notice: reload: service .*: its sessions end, as its server, trust or identity is another", since=since)
+    local.keep_asking(b"found again")
 
 
 @case("a service that connects, with CAs and a list: the server shows what it has, and gets the certificate or key that it "
