@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "escape.h"
 #include "inquiry.h"
 #include "log.h"
 #include "metrics.h"
@@ -244,6 +245,16 @@ static void early_record(void *ctx, uint8_t *data, size_t len)
 		peers_protected(early->p, &early->flow, &r);
 }
 
+static void report_denied(const struct session *s, const struct service_route *r, const char *server_name)
+{
+	const char *identity = session_identity(s);
+	char name[100];
+
+	escape_text(name, sizeof(name), server_name, strlen(server_name));
+	log_limited(LOG_NOTICE_, &s->node.flow, "%sroute %s denies the client %s%s%s", r->place, r->name,
+		    identity ? identity : "without an identity", *name ? ", which asks for " : "", name);
+}
+
 /* Which handler the session gets. false: none, its peer is denied. */
 static bool take_route(struct session *s, const struct service_config *service, const struct handshake *h,
 		       const struct tls_about *about)
@@ -260,8 +271,7 @@ static bool take_route(struct session *s, const struct service_config *service, 
 	log_write(LOG_INFO_, &s->node.flow, "route %s", r->name);
 	if (r->handler)
 		return true;
-	log_limited(LOG_NOTICE_, &s->node.flow, "%sroute %s denies the client %s", r->place, r->name,
-		    session_identity(s) ? session_identity(s) : "without an identity");
+	report_denied(s, r, about->server_name);
 	session_close(s, SESSION_END_DENIED);
 	return false;
 }

@@ -153,6 +153,8 @@ def _(t):
     denied(t, d, at, "rest")
     t.client(clients.gnutls(at, psk=True)).expect(r"Access was denied")
     check_equal(d.counters()["session_closed_denied"], 4, "denied")
+    denied(t, d, at, "rest", more=("-servername", "a.example"))
+    d.expect(r"route rest denies the client without an identity, which asks for a\.example\n")
 
 
 def loses_end(count):
