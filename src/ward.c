@@ -151,10 +151,10 @@ static void set_timer(struct ward *w, uint64_t ms)
 	wheel_set(&w->keeper->wheel, &w->timer, w->keeper->now + ms);
 }
 
-/* It did not start, or is over, and is to be started again. */
-static void rest(struct ward *w)
+/* It is to be started again; ran: ms, 0: it did not start. */
+static void rest(struct ward *w, uint64_t ran)
 {
-	w->pause = job_pause(w->pause, w->before ? w->keeper->now - w->started_at : 0);
+	w->pause = job_pause(w->pause, ran);
 	w->state = WARD_AWAY;
 	set_timer(w, w->pause);
 }
@@ -235,7 +235,7 @@ static void run(struct ward *w)
 		say(w, LOG_ERROR_, " could not be started: %s; see that memory, open files and processes suffice, lower "
 		    "exec-processes", strerror(-err));
 		if (w->job.head.kept)
-			rest(w);
+			rest(w, 0);
 		else
 			drop(w);
 		return;
@@ -343,7 +343,7 @@ static void on_exit_of(struct ward *w)
 	close_part(w, WARD_ERRORS);
 	close_part(w, WARD_PROCESS);
 	if (again)
-		rest(w);
+		rest(w, w->keeper->now - w->started_at);
 	say_end(w, status);
 	if (!again)
 		drop(w);
