@@ -101,13 +101,13 @@ void plant_commit(struct plant *p, struct change *c)
 	struct census_limits limits = limits_of(c->conf);
 
 	services_say_ends(&p->services, &c->services);
+	services_limit(&c->services, c->conf); /* before a worker has them: a new one may start no process until then */
 	atomic_fetch_add(&p->settling, p->worker_count);
 	for (unsigned i = 0; i < p->worker_count; i++)
 		worker_apply(p->workers[i], c->of_worker[i]);
 	listeners_commit(p->listeners);
 	census_set_limits(p->census, &limits);
 	atomic_store(&p->upstreams.most, most_upstreams(p, c->conf));
-	services_limit(&c->services, c->conf);
 	services_start(&c->services);
 	services_clear(&p->services);
 	p->services = c->services;
