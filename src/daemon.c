@@ -296,6 +296,7 @@ static bool reload(struct daemon *d)
 	schedule_refresh(d);
 	follow_files(d, &c);
 	log_set_level(conf_log_level(d->plant.conf));
+	spawner_follow_log();
 	return true;
 }
 

@@ -148,7 +148,6 @@ bool spawner_read(void)
 	struct keeper_line line;
 	ssize_t n;
 
-	atomic_store(&spawner.page->level, (int)log_level());
 	for (int i = 0; i < 64; i++) {
 		n = recv(spawner.channel, &line, sizeof(line), MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN)
@@ -159,6 +158,12 @@ bool spawner_read(void)
 		log_write((enum log_level)line.level, NULL, "%s", line.text);
 	}
 	return true;
+}
+
+void spawner_follow_log(void)
+{
+	if (spawner.channel >= 0)
+		atomic_store(&spawner.page->level, (int)log_level());
 }
 
 static void add_counts(struct metrics *sum, struct keeper_page *page)

@@ -24,6 +24,8 @@ int spawner_fd(void);
 pid_t spawner_pid(void);
 /* Logs what the keeper has to say. false: that was all, it is about to be gone. */
 bool spawner_read(void);
+/* The log takes other levels now. */
+void spawner_follow_log(void);
 /* It is gone, and was waited for: what it had started is killed. */
 void spawner_lost(void);
 /* Tells it that all is to be over by then and waits for that, but not much longer. All sockets of processes are closed. */

@@ -651,6 +651,23 @@ def _(t):
     check_equal(ask(newcomer(t, d), b"3"), b"3", "the echo of a process of the next keeper")
 
 
+@case("a reload changes what the log has of processes, too")
+def _(t):
+    port, command = free_port(), f'command = "{program(t, "echo", ECHO)}"'
+
+    def write(level):
+        text = CONF.format(port=port, psk=certs.psk_options()[1], rest=command)
+        return t.file("dtlsd.conf", f"log-level = {level}\n{text}")
+
+    d = t.daemon("--config", write("warning"), addresses=[], port=port) # and one more by --verbose
+    check_equal(ask(client(t, d), b"1"), b"1", "the echo")
+    write("notice")
+    d.signal(signal.SIGHUP)
+    d.expect(r"notice: reloaded")
+    check_equal(ask(newcomer(t, d), b"2"), b"2", "the echo")
+    d.expect(r"info: service test: process \d+ runs /")
+
+
 @case("keepers are killed while clients come and the configuration is read again: nothing is left of them", seconds=60)
 def _(t):
     command = f'command = "{program(t, "echo", ECHO)}"\n\texec-rate = 0'
