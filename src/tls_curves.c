@@ -47,5 +47,6 @@ int tls_curves_choose(const struct tls_curves *c, const struct tls_offer *o, gnu
 	for (unsigned i = 0; i < c->count; i++)
 		if (tls_offer_has(&o->groups, c->curve[i]))
 			return 0;
-	return gnutls_priority_set(s, c->others);
+	/* for whom there is nothing else, an ECDSA one may do after all */
+	return tls_offer_takes_rsa(o) && tls_offer_fits(o, c->others) ? gnutls_priority_set(s, c->others) : 0;
 }

@@ -108,40 +108,47 @@ static bool is_served(gnutls_cipher_algorithm_t c)
 	}
 }
 
-/* What fits of each suite that is served. */
-struct shared {
-	bool suite, key_exchange;
-};
+/* Does anything fit of the suites that are served? */
+static bool any_suite(const struct tls_offer *o, gnutls_priority_t served,
+		      bool (*fits)(const struct tls_offer *o, uint16_t id, gnutls_kx_algorithm_t kx))
+{
+	unsigned index;
+	int rc = 0;
 
-static bool offers_kx(const struct tls_offer *o, gnutls_kx_algorithm_t wanted)
+	for (unsigned i = 0; rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE; i++) {
+		gnutls_kx_algorithm_t kx;
+		unsigned char id[2];
+
+		rc = gnutls_priority_get_cipher_suite_index(served, i, &index);
+		if (rc >= 0 && gnutls_cipher_suite_info(index, id, &kx, NULL, NULL, NULL) &&
+		    fits(o, wire_get16(id), kx))
+			return true;
+	}
+	return false;
+}
+
+static bool offers_suite(const struct tls_offer *o, uint16_t wanted, gnutls_kx_algorithm_t kx)
+{
+	(void)kx;
+	return tls_offer_has(&o->suites, wanted);
+}
+
+static bool offers_kx(const struct tls_offer *o, uint16_t unused, gnutls_kx_algorithm_t wanted)
 {
 	gnutls_cipher_algorithm_t cipher;
 	gnutls_kx_algorithm_t kx;
 	unsigned char id[2];
 
+	(void)unused;
 	for (size_t i = 0; gnutls_cipher_suite_info(i, id, &kx, &cipher, NULL, NULL); i++)
 		if (kx == wanted && is_served(cipher) && tls_offer_has(&o->suites, wire_get16(id)))
 			return true;
 	return false;
 }
 
-static struct shared compare_suites(const struct tls_offer *o, gnutls_priority_t served)
+bool tls_offer_fits(const struct tls_offer *o, gnutls_priority_t served)
 {
-	struct shared s = { false, false };
-	unsigned index;
-
-	for (unsigned i = 0;; i++) {
-		int rc = gnutls_priority_get_cipher_suite_index(served, i, &index);
-		gnutls_kx_algorithm_t kx;
-		unsigned char id[2];
-
-		if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-			return s;
-		if (rc < 0 || !gnutls_cipher_suite_info(index, id, &kx, NULL, NULL, NULL))
-			continue;
-		s.suite |= tls_offer_has(&o->suites, wire_get16(id));
-		s.key_exchange |= offers_kx(o, kx);
-	}
+	return any_suite(o, served, offers_suite);
 }
 
 static bool shares_group(const struct tls_offer *o, gnutls_priority_t served)
@@ -218,6 +225,14 @@ static const char *signature_name(const uint8_t id[2])
 	return id[1] == 1 ? "RSA" : id[1] == 2 ? "DSA" : id[1] == 3 ? "ECDSA" : "others";
 }
 
+bool tls_offer_takes_rsa(const struct tls_offer *o)
+{
+	for (size_t i = 0; i + 2 <= o->signatures.len; i += 2)
+		if (strncmp(signature_name(o->signatures.data + i), "RSA", 3) == 0)
+			return true;
+	return !o->signatures.data;
+}
+
 static void append_signatures(const struct tls_offer *o, char *buf, size_t size)
 {
 	size_t begin = strlen(buf);
@@ -238,12 +253,10 @@ static const char *type_names(const struct tls_offer_list *types)
 
 void tls_offer_explain_suites(const struct tls_offer *o, gnutls_priority_t served, char *buf, size_t size)
 {
-	const struct shared s = compare_suites(o, served);
-
-	if (!s.suite) {
+	if (!tls_offer_fits(o, served)) {
 		append(buf, size, "; of these it offers ");
 		append_key_exchanges(o, buf, size);
-		if (s.key_exchange)
+		if (any_suite(o, served, offers_kx))
 			append(buf, size, ", but with other ciphers than the service's priority has");
 	} else if (!shares_group(o, served)) {
 		snprintf(buf, size, "no elliptic curve in common; the client should offer X25519 or P-256; it "

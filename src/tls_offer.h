@@ -27,6 +27,10 @@ void tls_offer_parse(struct tls_offer *out, const uint8_t *body, size_t len);
 
 /* Of a list of numbers in two bytes each, as suites and groups are. */
 bool tls_offer_has(const struct tls_offer_list *l, uint16_t id);
+/* Has it one of the suites that are served? */
+bool tls_offer_fits(const struct tls_offer *o, gnutls_priority_t served);
+/* Signatures by an RSA key? */
+bool tls_offer_takes_rsa(const struct tls_offer *o);
 
 /*
  * GnuTLS found no cipher suite. Appends to buf, which tells of suites, what the client offers of them; where a

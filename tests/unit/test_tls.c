@@ -96,6 +96,9 @@ static void of_several_certificates_the_client_gets_the_one_it_can_verify_by_nam
 		{ "NORMAL:-SIGN-ALL:+SIGN-ECDSA-SHA256", "other.example", "other.example" },
 		{ "NORMAL:-GROUP-ALL:+GROUP-X25519:+GROUP-SECP384R1", NULL, "rsa server" }, /* P-256 is not known */
 		{ "NORMAL:-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1", NULL, "server" },
+		/* who takes no RSA either */
+		{ "NORMAL:-KX-ALL:+ECDHE-ECDSA:-GROUP-ALL:+GROUP-X25519", NULL, "server" },
+		{ "NORMAL:-SIGN-ALL:+SIGN-ECDSA-SHA256:-GROUP-ALL:+GROUP-X25519", NULL, "server" },
 	};
 	char certs[300], keys[300];
 	struct tls_options o = { .x509certfile = certs, .x509keyfile = keys };
