@@ -219,7 +219,7 @@ static int parse_ipv6(struct parse *p, struct addr *out)
 	}
 	out->scope = (uint32_t)scope;
 	out->port = p->port;
-	out->family = AF_INET6;
+	out->family = memcmp(out->ip, mapped_prefix, sizeof(mapped_prefix)) == 0 ? AF_INET : AF_INET6;
 	return 1;
 }
 

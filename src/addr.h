@@ -51,8 +51,8 @@ struct addr addr_prefix(const struct addr *a, unsigned ipv6_prefix);
 /*
  * Reads "127.0.0.1:4433", "[::1]:4433", "[::]", "0.0.0.0", "*:4433", "*", ":4433", "localhost:4433"
  * (numeric addresses and names of /etc/hosts or DNS; zones by name or number). "*" and an empty
- * host give two results, 0.0.0.0 and [::]. Writes at most max (> 0) results. The number of results, or
- * -EINVAL with a sentence in err that names what is wrong and what is accepted.
+ * host give two results, 0.0.0.0 and [::]; [::ffff:127.0.0.1] is 127.0.0.1. Writes at most max (> 0)
+ * results. The number of results, or -EINVAL with a sentence in err that names what is wrong and what is accepted.
  */
 int addr_parse(const char *text, uint16_t default_port, struct addr *out, size_t max,
 	       char *err, size_t err_size);

@@ -147,6 +147,14 @@ bool conf_same_listener(const struct conf_listener *a, const struct conf_listene
 	return !a->path && !b->path && addr_equal(&a->addr, &b->addr);
 }
 
+bool conf_listeners_clash(const struct conf_listener *a, const struct conf_listener *b)
+{
+	if (a->path || b->path || !a->addr.port)
+		return conf_same_listener(a, b);
+	return a->addr.port == b->addr.port && a->addr.family == b->addr.family &&
+	       (addr_is_wildcard(&a->addr) || addr_is_wildcard(&b->addr) || addr_equal(&a->addr, &b->addr));
+}
+
 const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT])
 {
 	static_assert(CONF_LISTENER_TEXT >= ADDR_TEXT_MAX && CONF_LISTENER_TEXT > sizeof(UNIX_NAME_PREFIX) + UNIX_NAME_MOST,

@@ -129,6 +129,8 @@ int conf_add_listener(struct conf *c, struct conf_service *s, const char *text, 
 
 /* The same place to listen on. */
 bool conf_same_listener(const struct conf_listener *a, const struct conf_listener *b);
+/* The same, or one of them is all addresses of the other's port: the kernel does not give us both. */
+bool conf_listeners_clash(const struct conf_listener *a, const struct conf_listener *b);
 #define CONF_LISTENER_TEXT 128
 /* "127.0.0.1:4433", "unix:/path"; returns buf. */
 const char *conf_listener_text(const struct conf_listener *l, char buf[static CONF_LISTENER_TEXT]);

@@ -50,20 +50,25 @@ static int check_name(const struct check *k, unsigned at)
 static int check_twice(const struct check *k, unsigned at, unsigned index)
 {
 	const struct conf_listener *l = &k->service->listeners[index];
-	char text[CONF_LISTENER_TEXT], first[CONF_PLACE_TEXT];
+	char text[CONF_LISTENER_TEXT], other[CONF_LISTENER_TEXT], by[CONF_LISTENER_TEXT + 5] = "";
+	char first[CONF_PLACE_TEXT];
 
 	for (unsigned i = 0; i <= at; i++) {
 		const struct conf_service *s = k->conf->services[i];
 		unsigned n = i == at ? index : s->listener_count;
 
 		for (unsigned j = 0; j < n; j++) {
-			if ((!l->path && !l->addr.port) || !conf_same_listener(l, &s->listeners[j]))
+			const struct conf_listener *o = &s->listeners[j];
+
+			if ((!l->path && !l->addr.port) || !conf_listeners_clash(l, o))
 				continue;
+			if (!conf_same_listener(l, o)) /* one of them is all addresses */
+				snprintf(by, sizeof(by), " by %s", conf_listener_text(o, other));
 			if (!k->conf->file)
-				return fail(k, &l->place, "%s is given twice: leave one of them out",
-					    conf_listener_text(l, text));
-			return fail(k, &l->place, "listen: %s is given twice, also at %sleave one of them out",
-				    conf_listener_text(l, text), conf_place_text(&s->listeners[j].place, first));
+				return fail(k, &l->place, "%s is given twice%s%s: leave one of them out",
+					    conf_listener_text(l, text), *by ? ", also" : "", by);
+			return fail(k, &l->place, "listen: %s is given twice, also%s at %sleave one of them out",
+				    conf_listener_text(l, text), by, conf_place_text(&o->place, first));
 		}
 	}
 	return 0;

@@ -153,6 +153,16 @@ static int no_place(const struct conf_listener *c, int rc, const char *why, char
 	return rc;
 }
 
+static int no_place_beside(const struct conf_listener *c, const struct conf_listener *served, char *err,
+			   size_t err_size)
+{
+	char text[CONF_LISTENER_TEXT], why[CONF_LISTENER_TEXT + 100];
+
+	snprintf(why, sizeof(why), "dtlsd itself is still at %s, which has it, too: reload without either, and "
+		 "then with this one", conf_listener_text(served, text));
+	return no_place(c, -EBUSY, why, err, err_size);
+}
+
 /* The number of an address, -errno. */
 static int place_address(struct listeners *l, const struct conf_listener *c, bool plain, char *err, size_t err_size)
 {
@@ -164,8 +174,10 @@ static int place_address(struct listeners *l, const struct conf_listener *c, boo
 
 		if (o->state == FREE && found < 0)
 			found = (int)i;
-		if (o->state == FREE || o->planned || !conf_same_listener(&o->at, c))
+		if (o->state == FREE || o->planned || !conf_listeners_clash(&o->at, c))
 			continue;
+		if (!conf_same_listener(&o->at, c))
+			return no_place_beside(c, &o->at, err, err_size);
 		if (o->state == LEAVING)
 			return no_place(c, -EBUSY, "it is about to be left, as you asked before; reload again", err,
 					err_size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_curves: GnuTLS gives a client an ECDSA certificate whose curve it does not know (RFC 8422 5.1.1). Where the service
- * has others beside that such a client takes, it is served as if they were all there are.
+ * tls_curves: GnuTLS gives a client an ECDSA certificate whose curve it does not know (RFC 8422 5.1.1). Where
+ * the service has others beside that such a client takes, it is served as if they were all there are.
  */
 #ifndef DTLSD_TLS_CURVES_H
 #define DTLSD_TLS_CURVES_H

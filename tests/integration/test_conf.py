@@ -171,6 +171,8 @@ bad("an address of another machine", GOOD + "service y {\n listen = {127.0.0.1:0
     r"dtlsd\.conf:7: .*cannot listen on 192\.0\.2\.1:\d+: this machine has no such address")
 bad("an address given twice", GOOD + "service y {\n listen = 127.0.0.1:PORT\n PSK\n}\n",
     r"dtlsd\.conf:6: service y: listen: 127\.0\.0\.1:\d+ is given twice, also at .*dtlsd\.conf:2: leave one")
+bad("an address beside all of them", GOOD + "service y {\n listen = '0.0.0.0:PORT'\n PSK\n}\n",
+    r"dtlsd\.conf:6: service y: listen: 0\.0\.0\.0:(\d+) is given twice, also by 127\.0\.0\.1:\1 at .*dtlsd\.conf:2: ")
 bad("a name given twice", "include = b.conf\n" + GOOD, r"b\.conf:2: service x: there is one of that name already, at .*"
     r"dtlsd\.conf:2: give", lambda t: put(t, f"\nservice x {{\n listen = 127.0.0.1:1\n {PSK}\n}}\n", "b.conf"))
 bad("an include that is not there", "\ninclude = b.conf\n" + GOOD, r"dtlsd\.conf:2: .*/b\.conf: cannot read the "
@@ -247,6 +249,19 @@ def _(t):
     await_free(t, taken)
     reload(d, r"notice: reloaded")
     psk_client(t, taken).connect().alive()
+
+
+@case("from all addresses of a port to one of them: what is in the way is dtlsd itself")
+def _(t):
+    port = free_port()
+    text = f'service all {{\n listen = "0.0.0.0:{port}"\n {PSK}\n}}\n'
+    d = start(t, text)
+    live = psk_client(t, port).connect()
+    put(t, text.replace("0.0.0.0", "127.0.0.1"))
+    said = reload(d, r"error: reload failed")
+    check(re.search(rf"dtlsd\.conf:2: cannot listen on 127\.0\.0\.1:{port}: dtlsd itself is still at 0\.0\.0\.0:{port}",
+                    said), said)
+    live.alive()
 
 
 # ---- reloads ---------------------------------------------------------------------------------------------

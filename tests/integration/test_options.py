@@ -96,6 +96,8 @@ for WHAT, ADDRESS, CAUSE in (
 fails("the same address twice", USAGE, r"127\.0\.0\.1:4433 is given twice", *PSK,
       "127.0.0.1:4433", "127.0.0.1:4433")
 fails("the same address by a wildcard twice", USAGE, r"given twice", *PSK, "*:4433", "[::]:4433")
+fails("an address beside all of them", USAGE, r"127\.0\.0\.1:4433 is given twice, also by 0\.0\.0\.0:4433: ", *PSK,
+      "*:4433", "127.0.0.1:4433")
 fails("more addresses than there is room for", USAGE, r"more than 64 addresses", *PSK,
       *[f"127.0.1.{n}:4433" for n in range(70)])
 

@@ -50,7 +50,7 @@ static void numeric_addresses_are_read_and_printed(void **state)
 	assert_text("[::1]:65535", "[::1]:65535");
 	assert_text("[::]", "[::]:4433");
 	assert_text("[2001:DB8:0:0:0:0:0:1]:0", "[2001:db8::1]:0");
-	assert_text("[::ffff:192.0.2.1]:5", "[::ffff:192.0.2.1]:5");
+	assert_text("[::ffff:192.0.2.1]:5", "192.0.2.1:5"); /* our sockets of IPv6 have no IPv4 */
 	assert_text("[fe80::1%7]:9", "[fe80::1%7]:9");
 }
 

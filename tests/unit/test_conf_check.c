@@ -101,9 +101,30 @@ static void an_address_is_given_once(void **state)
 
 	(void)state;
 	add("a", 1, "*:4433");
-	s = add("b", 5, "127.0.0.1:4433");
+	s = add("b", 5, "127.0.0.1:4434");
 	assert_int_equal(conf_add_listener(conf, s, "[::]:4433", (struct conf_place){ "y.conf", 9 }, err, sizeof(err)), 0);
 	refused("y.conf:9: service b: listen: [::]:4433 is given twice, also at x.conf:2: leave one of them out");
+}
+
+static void who_listens_everywhere_leaves_no_address_of_the_port(void **state)
+{
+	(void)state;
+	add("a", 1, "*:4433");
+	add("b", 5, "127.0.0.1:4433");
+	refused("x.conf:6: service b: listen: 127.0.0.1:4433 is given twice, also by 0.0.0.0:4433 at x.conf:2: "
+		"leave one of them out");
+}
+
+static void all_addresses_do_not_go_beside_one_of_them(void **state)
+{
+	(void)state;
+	add("a", 1, "[::1]:4433");
+	add("b", 3, "0.0.0.0:4433"); /* no IPv6 */
+	add("c", 5, "[::]:4434");
+	assert_int_equal(conf_check(conf, err, sizeof(err)), 0);
+	add("d", 7, "[::]:4433");
+	refused("x.conf:8: service d: listen: [::]:4433 is given twice, also by [::1]:4433 at x.conf:2: "
+		"leave one of them out");
 }
 
 static void on_the_command_line_there_is_no_place_and_no_service(void **state)
@@ -188,6 +209,8 @@ int main(void)
 		TEST(a_service_listens),
 		TEST(an_address_is_given_once),
 		TEST(on_the_command_line_there_is_no_place_and_no_service),
+		TEST(who_listens_everywhere_leaves_no_address_of_the_port),
+		TEST(all_addresses_do_not_go_beside_one_of_them),
 		TEST(services_and_listeners_are_bounded),
 	};
 
