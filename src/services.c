@@ -260,10 +260,7 @@ static struct service *read_again(void *ctx, unsigned index, struct service *s)
 	tls_unref(config.tls);
 	uplink_unref(config.uplink);
 	if (made)
-		log_notice("service %s: its files have changed: %s", config.name, service_goes_on(&s->config, &config) ?
-			   "new handshakes use what is in them now" :
-			   "its sessions end, as its trust or identity is another; new ones are made with what is in "
-			   "them now");
+		log_notice("service %s: its files have changed: new handshakes use what is in them now", config.name);
 	return made;
 }
 

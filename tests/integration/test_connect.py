@@ -660,22 +660,6 @@ def _(t):
     check_equal(d.counters()["connect_done"], 2, "connect_done")
 
 
-@case("the CAs' file changes: the log says that sessions end, and the next is made with what it holds", seconds=40)
-def _(t):
-    with open(certs.file("ca.pem"), encoding="ascii") as f:
-        ca = f.read()
-    path = t.file("cas.pem", ca)
-    server = echo_server(t)
-    d = connect(t, server.port, "--x509cafile", path)
-    peer = Peer(t, d.address)
-    peer.ask(b"one")
-    with open(certs.file("foreign-ca.pem"), encoding="ascii") as f:
-        t.file("cas.pem", ca + f.read())
-    d.expect("service .*: its files have changed: its sessions end, as its trust or identity is another")
-    server.await_counter("session_closed_peer", 1)
-    peer.keep_asking(b"two")
-
-
 @case("listeners come and go with a reload, unix sockets too; a service cannot turn from one kind into the other at once",
       seconds=40)
 def _(t):
