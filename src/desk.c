@@ -127,8 +127,9 @@ static void take_parcel(struct env *env, uint64_t channel, const uint8_t *data, 
 		session_close(m->session, SESSION_END_LOCAL);
 		break;
 	case PARCEL_ASK:
-	case PARCEL_OPEN:
 		send_parcel(d, PARCEL_OPEN, m->number, m->about, m->about_len);
+		return;
+	case PARCEL_OPEN: /* no process says that */
 		return;
 	}
 	env->bus->settle(env->bus->settle_ctx, m->session);
@@ -140,10 +141,10 @@ static void on_reply(struct upstream_socket *socket, uint8_t *data, size_t len)
 	struct bus *bus = d->env->bus;
 	struct parcel p;
 
-	if (!parcel_read(&p, data, len) || WORKER_OF(p.session) >= bus->count) {
+	if (!parcel_read(&p, data, len) || p.kind == PARCEL_OPEN || WORKER_OF(p.session) >= bus->count) {
 		metric_inc(d->env->metrics, METRIC_exec_malformed);
 		log_limited(LOG_WARNING_, NULL, "handler exec: a process that serves a whole service has sent a datagram "
-			    "of %zu bytes without a header: see dtlsd-exec(7)", len);
+			    "of %zu bytes without a header that is for dtlsd: see dtlsd-exec(7)", len);
 		return;
 	}
 	if (WORKER_OF(p.session) == bus->index)

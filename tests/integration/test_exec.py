@@ -745,6 +745,15 @@ def _(t):
     check(ask(other, b"hello").endswith(b" hello"), "the other's answer")
 
 
+@case("a program that gives all back, as one for a single session may: the records are echoes, and that is all")
+def _(t):
+    d = serve(t, program(t, "echo", ECHO), "--exec-mode", "service")
+    c = client(t, d)
+    for i in range(20):
+        check_equal(ask(c, b"%d" % i), b"%d" % i, "the echo")
+    check_equal(d.counters()["exec_malformed"], 1, "OPENs that it gave back")
+
+
 @case("it crashes: it is started again after a pause, its sessions live on, what was sent meanwhile waits")
 def _(t):
     d = serve_all(t)
