@@ -337,8 +337,8 @@ static void on_settled(struct ev_loop *loop, ev_async *a, int events)
 	(void)loop;
 	(void)events;
 	if (revoked != d->revoked_told)
-		log_notice("reload: %" PRIu64 " session%s closed: certificates and pre-shared keys that are not good any "
-			   "more", revoked - d->revoked_told, revoked - d->revoked_told == 1 ? " was" : "s were");
+		log_notice("%" PRIu64 " session%s closed: certificates and pre-shared keys that are not good any more",
+			   revoked - d->revoked_told, revoked - d->revoked_told == 1 ? " was" : "s were");
 	d->revoked_told = revoked;
 }
 

@@ -193,7 +193,7 @@ void services_say_ends(const struct services *before, const struct services *now
 		const struct service_config *old = find_before(c->name, before);
 
 		if (old && !service_goes_on(old, c))
-			log_notice("reload: service %s: its sessions end, as its %s", c->name, c->uplink ?
+			log_notice("service %s: its sessions end, as its %s", c->name, c->uplink ?
 				   "server, trust or identity is another" : "handler or routes are others");
 	}
 }

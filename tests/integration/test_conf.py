@@ -304,7 +304,7 @@ def _(t):
     e = psk_client(t, other).connect()
     put(t, service("moved", port, PSK) + service("b", other, PSK))
     said = reload(d, r"notice: reloaded")
-    check("notice: reload: service b: its sessions end, as its handler or routes are others\n" in said, said)
+    check("notice: service b: its sessions end, as its handler or routes are others\n" in said, said)
     for old in c, e:
         check_equal(old.next(2), CLOSE, "what an old session gets")
     for p in port, other:

@@ -278,7 +278,7 @@ def _(t):
     example(t, f"bob:{KEY}")
     live["alice"].expect(DENIED)
     live["bob"].ask("ping", r"^pong$")
-    d.expect(r"notice: reload: 1 session was closed: certificates and pre-shared keys that are not good any more")
+    d.expect(r"notice: 1 session was closed: certificates and pre-shared keys that are not good any more")
     check_equal(d.counters()["session_closed_revoked"], 1, "sessions closed")
 
 

@@ -199,7 +199,7 @@ def _(t):
     d.expect(r"session closed \(by the peer\)", since=since)
     since = c.mark()
     t.file("servers", server.fingerprint + "\n") # which is seen without a signal
-    c.expect("notice: reload: service .*: its sessions end, as its server, trust or identity is another", since=since)
+    c.expect("notice: service .*: its sessions end, as its server, trust or identity is another", since=since)
     local.keep_asking(b"found again")
 
 

@@ -119,7 +119,7 @@ def _(t):
     d.expect(r"warning: .*psk\.txt: this file is gone; what was read of it stays in force until it is back")
     client("goes")
     write("stays", "new")
-    d.expect(r"notice: reload: 2 sessions were closed: certificates and pre-shared keys that are not good any more")
+    d.expect(r"notice: 2 sessions were closed: certificates and pre-shared keys that are not good any more")
     goes.expect(r"alert number 49|access denied")
     client("new")
     stays.ask("ping", r"^pong$")
