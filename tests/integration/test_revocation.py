@@ -21,7 +21,7 @@ def reload_closes(d, count):
     d.signal(signal.SIGHUP)
     d.expect(r"notice: .*reloaded", since=since)
     if count:
-        d.expect(rf"notice: reload: {count} sessions? (was|were) closed: ", since=since)
+        d.expect(rf"notice: {count} sessions? (was|were) closed: ", since=since)
     check_equal(d.counters()["session_closed_revoked"] - before, count, "sessions closed")
     check_equal(d.text[since:].count(" closed: certificates"), 1 if count else 0, "lines about it")
 
