@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "log.h"
 #include "tls_chain.h"
+#include "tls_offer.h"
 #include "tls_token.h"
 
 #define NAMES_SERVED 32
@@ -113,16 +114,7 @@ static uint16_t curve_of(gnutls_x509_crt_t leaf)
 
 	if (gnutls_x509_crt_get_pk_ecc_raw(leaf, &curve, NULL, NULL) < 0)
 		return 0;
-	switch (curve) {
-	case GNUTLS_ECC_CURVE_SECP256R1:
-		return 23;
-	case GNUTLS_ECC_CURVE_SECP384R1:
-		return 24;
-	case GNUTLS_ECC_CURVE_SECP521R1:
-		return 25;
-	default:
-		return 0;
-	}
+	return tls_offer_group_id((gnutls_group_t)curve); /* GnuTLS has the same numbers for both */
 }
 
 /* Every key exchange we serve signs with the certificate's key. */

@@ -26,7 +26,7 @@ struct tls_pair {
 struct tls_cert {
 	const char *file; /* borrowed of the pair */
 	gnutls_pk_algorithm_t key_type;
-	uint16_t curve;   /* of an ECDSA certificate that clients may not know: its number as a group (RFC 8422 5.1.1), else 0 */
+	uint16_t curve;   /* of an ECDSA certificate that clients may not know: as of tls_offer_group_id, else 0 */
 	size_t der_size; /* of all of the chain */
 };
 

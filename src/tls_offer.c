@@ -92,6 +92,14 @@ bool tls_offer_has(const struct tls_offer_list *l, uint16_t id)
 	return false;
 }
 
+uint16_t tls_offer_group_id(gnutls_group_t group)
+{
+	for (size_t i = 0; i < KNOWN_GROUPS; i++)
+		if (known_groups[i].group == group)
+			return known_groups[i].id;
+	return 0;
+}
+
 static bool is_served(gnutls_cipher_algorithm_t c)
 {
 	switch (c) {
@@ -156,10 +164,12 @@ static bool shares_group(const struct tls_offer *o, gnutls_priority_t served)
 	const unsigned *list;
 	int n = gnutls_priority_group_list(served, &list);
 
-	for (int i = 0; i < n; i++)
-		for (size_t j = 0; j < KNOWN_GROUPS; j++)
-			if (list[i] == known_groups[j].group && tls_offer_has(&o->groups, known_groups[j].id))
-				return true;
+	for (int i = 0; i < n; i++) {
+		uint16_t id = tls_offer_group_id((gnutls_group_t)list[i]);
+
+		if (id && tls_offer_has(&o->groups, id))
+			return true;
+	}
 	return !o->groups.data;
 }
 

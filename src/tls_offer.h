@@ -27,6 +27,8 @@ void tls_offer_parse(struct tls_offer *out, const uint8_t *body, size_t len);
 
 /* Of a list of numbers in two bytes each, as suites and groups are. */
 bool tls_offer_has(const struct tls_offer_list *l, uint16_t id);
+/* Its number there (RFC 8422 5.1.1); 0: it has none that is known here. */
+uint16_t tls_offer_group_id(gnutls_group_t group);
 /* Has it one of the suites that are served? */
 bool tls_offer_fits(const struct tls_offer *o, gnutls_priority_t served);
 /* Signatures by an RSA key? */
