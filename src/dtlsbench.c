@@ -116,11 +116,6 @@ static int write_one(const struct report *r, const char *path, report_writer *wr
 	return rc;
 }
 
-static bool to_stdout(const char *path)
-{
-	return path && strcmp(path, "-") == 0;
-}
-
 /* Whether a file can be written; if there was none there is none afterwards. */
 static bool can_write(const char *path)
 {
@@ -143,7 +138,7 @@ static bool can_write_all(const struct bench_options *o)
 	const char *paths[] = { o->json, o->csv, o->svg };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		if (paths[i] && !to_stdout(paths[i]) && !can_write(paths[i]))
+		if (paths[i] && !bench_to_stdout(paths[i]) && !can_write(paths[i]))
 			return false;
 	}
 	return true;
@@ -152,7 +147,7 @@ static bool can_write_all(const struct bench_options *o)
 /* The table goes where the data does not. */
 static int write_all(const struct bench_options *o, const struct report *r)
 {
-	bool taken = to_stdout(o->json) || to_stdout(o->csv) || to_stdout(o->svg);
+	bool taken = bench_to_stdout(o->json) || bench_to_stdout(o->csv) || bench_to_stdout(o->svg);
 	int rc = write_one(r, o->json, export_json);
 
 	rc |= write_one(r, o->csv, export_csv);

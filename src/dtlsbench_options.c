@@ -316,7 +316,7 @@ static int check_modes(const struct bench_options *o, const bool *given, char *e
 	return 0;
 }
 
-static bool is_stdout(const char *path)
+bool bench_to_stdout(const char *path)
 {
 	return path && strcmp(path, "-") == 0;
 }
@@ -338,7 +338,7 @@ static const char *contradiction(const struct bench_options *o)
 		return "--ahead needs --count, and has no --plain";
 	if (o->server_children && !o->server_pid)
 		return "--server-children without --server-pid: say which process's children";
-	if (is_stdout(o->json) + is_stdout(o->csv) + is_stdout(o->svg) > 1)
+	if (bench_to_stdout(o->json) + bench_to_stdout(o->csv) + bench_to_stdout(o->svg) > 1)
 		return "only one of --json, --csv and --svg can be '-', standard output: give the others a file";
 	if ((size_t)o->run * (o->size + RECORD_OVERHEAD_MAX) > SOURCE_MESSAGE_MAX)
 		return "--run times --size is more than one UDP message holds: make one of them smaller";

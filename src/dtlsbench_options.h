@@ -52,5 +52,7 @@ struct bench_options {
 /* Reads the command line. A --pskkey is copied and overwritten in argv. The strings borrow from argv. */
 enum bench_verdict bench_options_read(struct bench_options *o, int argc, char **argv, char *err, size_t err_size);
 void bench_options_free(struct bench_options *o);
+/* Does the path of a report, NULL: there is none, mean standard output? */
+bool bench_to_stdout(const char *path);
 
 #endif
