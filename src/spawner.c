@@ -217,11 +217,8 @@ void spawner_end(uint32_t most_ms)
 
 void spawner_add_counts(struct metrics *sum)
 {
-	static const enum metric counted[] = { METRIC_exec_started, METRIC_exec_restarted, METRIC_exec_failed,
-					       METRIC_exec_killed };
-
-	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
-		metric_add(sum, counted[i], metric_get(&spawner.before, counted[i]));
+	for (int m = 0; m < METRIC_COUNT; m++)
+		metric_add(sum, (enum metric)m, metric_get(&spawner.before, (enum metric)m));
 	if (spawner.channel >= 0)
 		add_counts(sum, spawner.page);
 }
