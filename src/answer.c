@@ -120,13 +120,13 @@ const struct handler *answer_handler(const struct subject *u)
 
 /* ---- where records go ---- */
 
-/* Whether sessions could come from there; out of ports is as many sessions as there can be, and no mistake. */
+/* Whether sessions could come from there. */
 static int try_source(const struct addr *a, char *why, size_t size)
 {
 	char text[ADDR_TEXT_MAX];
 	int err = upstream_try_source(a);
 
-	if (err == 0 || err == -EADDRNOTAVAIL)
+	if (err == 0)
 		return 0;
 	addr_format(a, text);
 	*strrchr(text, ':') = '\0';

@@ -203,7 +203,7 @@ static int check_address(const struct conf_listener *c, char *err, size_t err_si
 
 	any.port = 0;
 	rc = c->path ? 0 : upstream_try_source(&any);
-	if (rc == 0 || rc == -EADDRNOTAVAIL) /* no port is free */
+	if (rc == 0)
 		return 0;
 	return no_place(c, rc, rc != -ENXIO ? strerror(-rc) :
 			"this machine has no such address (\"ip address\" shows those it has)", err, err_size);

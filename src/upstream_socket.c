@@ -113,7 +113,7 @@ int upstream_try_source(const struct addr *a)
 		return -errno;
 	err = bind_to(fd, a);
 	close(fd);
-	return err;
+	return err == -EADDRNOTAVAIL ? 0 : err; /* all ports are taken: that is no mistake */
 }
 
 /* The backend answers to an address: of a unix socket it is one that the kernel makes up (unix(7), autobind). */

@@ -56,7 +56,7 @@ int upstream_connect(struct upstream_socket *s);
 bool upstream_refusal(int err);
 /* On each error of upstream_open: why, and what to do. */
 const char *upstream_advice(int err);
-/* Whether sockets could come from there: 0, or as above. */
+/* Whether sockets could come from there, if not at this moment: 0, or as above. */
 int upstream_try_source(const struct addr *a);
 
 #endif
